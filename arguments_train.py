@@ -1,0 +1,153 @@
+"""Flags of main.py. Edit the defaults here for your experiments."""
+
+import argparse
+import os
+
+from dataset import TEST_SETS, TRAIN_FOLDERS, has_data, testset_of
+
+data_path = "./Datasets"
+weights_resnet_imgnet = "./models/resnet/resnet18-5c106cde.pth"
+weights_vggish = "./models/torchvggish/torchvggish/vggish_pretrained/vggish-10086976.pth"
+
+# What `python main.py` runs with where there is no data set: small enough to learn from scratch on two CPU cores in
+# five minutes. Nothing is pre-trained, hence a higher temperature, a fast frame network (its batch norm bears it) and a
+# slow sound network (it has none, and wide layers: a tenth more, and all sounds soon look alike). The mask keeps the
+# quarter of the cells that a thing covers.
+DEMO = {
+    "testset": "demo",
+    "train_from_scratch": 1,
+    "imgSize": 192,
+    "tempD": 0.07,
+    "ratio_retain_sim": 0.75,
+    "batch_size_per_gpu": 32,
+    "num_epoch": 7,
+    "eval_epoch": 7,
+    "lr_frame": 1e-3,
+    "lr_sound": 4e-6,
+    "workers": 1,
+}
+
+
+def parse_args(argv=None):
+    """All settings of a run, complete: what depends on the training set (DEMO, test set, folder) is filled in here."""
+    parser = build_parser()
+    args = parser.parse_known_args(argv)[0]
+    trainset = args.trainset or ("flickr" if has_data(args.data_path) else "demo")
+    parser.set_defaults(trainset=trainset, testset=testset_of(trainset), ckpt=f"./runs/sacl_{trainset}")
+    if trainset == "demo":
+        parser.set_defaults(**DEMO)
+    return parser.parse_args(argv)
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(
+        description="Train SACL, semantic-aware contrastive learning for visual sound source localisation.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_data_flags(parser)
+    add_machine_flags(parser)
+    add_weight_flags(parser)
+
+    run = parser.add_argument_group("run")
+    run.add_argument("--ckpt", help="folder of this run's log, checkpoints and pictures (default: runs/sacl_TRAINSET)")
+    run.add_argument("--resume", action="store_true", help="go on with the run in --ckpt from its last.pth")
+    run.add_argument("--eval_epoch", type=positive, default=1, help="evaluate every so many epochs, and after the last")
+    run.add_argument("--num_visual", type=int, default=20, help="test items to draw at the end")
+    run.add_argument("--seed", type=int, default=12345, help="of weights, order, augmentation and swapped sounds")
+
+    data = parser.add_argument_group("training data")
+    data.add_argument(
+        "--trainset", choices=[*TRAIN_FOLDERS], help="default: flickr, or demo where --data_path holds no data set"
+    )
+    data.add_argument("--testset", choices=TEST_SETS, help="scored while training (default: the training set's)")
+    data.add_argument("--valset", choices=TEST_SETS, help="selects the best checkpoint (default: the test set does)")
+    data.add_argument("--num_train", type=positive, help="train on the first so many rows (default: all)")
+    data.add_argument(
+        "--gridSize", type=int, default=-1, choices=[-1, 1, 2, 4, 8], help="regions: -1 Felzenszwalb, else a grid"
+    )
+
+    model = parser.add_argument_group("model")
+    model.add_argument("--train_from_scratch", type=int, default=0, choices=[0, 1], help="1: random first weights")
+    model.add_argument("--weights_resnet_imgnet", default=weights_resnet_imgnet, help="ImageNet weights of ResNet-18")
+    model.add_argument("--weights_vggish", default=weights_vggish, help="AudioSet weights of VGGish")
+
+    loss = parser.add_argument_group("loss")
+    loss.add_argument("--tempD", type=float, default=0.005, help="temperature of the contrastive loss")
+    loss.add_argument(
+        "--ratio_retain_sim", type=fraction, default=0.5, help="fraction of similarity cells DROPPED from the mask"
+    )
+    loss.add_argument("--ratio_neg", type=fraction, default=0.75, help="share of the batch kept as negatives")
+    loss.add_argument(
+        "--masked_max",
+        choices=["zero", "exclude"],
+        default="zero",
+        help="cells outside the mask: published, or left out",
+    )
+    loss.add_argument("--local_negatives", action="store_true", help="negatives from this process only (published)")
+
+    optimisation = parser.add_argument_group("optimisation")
+    optimisation.add_argument("--num_epoch", type=positive, default=100)
+    optimisation.add_argument("--optimizer", choices=["sgd", "adam", "adamw"], default="adamw")
+    optimisation.add_argument(
+        "--lr_frame", type=float, default=2e-4, help="of the frame network (the paper: 1e-4 for 144k)"
+    )
+    optimisation.add_argument(
+        "--lr_sound", type=float, default=2e-4, help="of the sound network (the paper: 1e-4 for 144k)"
+    )
+    optimisation.add_argument(
+        "--lr_schedule", choices=["constant", "cosine"], default="constant", help="cosine: to 0 at the last epoch"
+    )
+    optimisation.add_argument("--beta1", type=float, default=0.9, help="momentum of sgd, beta1 of adam and adamw")
+    optimisation.add_argument("--weight_decay", type=float, default=1e-4)
+    optimisation.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16"],
+        default="auto",
+        help="auto: bfloat16 where the hardware gains",
+    )
+    return parser
+
+
+def add_data_flags(parser):
+    """Flags of main.py and test.py about the data."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data_path", default=data_path, help="folder that holds SoundNet_Flickr, VGG-Sound, Custom, Demo"
+    )
+    group.add_argument("--imgSize", type=image_size, default=224, help="side of the network's input, a multiple of 16")
+
+
+def add_machine_flags(parser):
+    """Flags of main.py and test.py about the machine."""
+    group = parser.add_argument_group("machine")
+    group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    group.add_argument("--batch_size_per_gpu", type=positive, default=64, help="samples a step and process")
+    group.add_argument("--workers", type=int, default=min(8, os.cpu_count()), help="processes that load data")
+
+
+def add_weight_flags(parser, frame=None, sound=None):
+    """Flags of main.py and test.py for a trained pair of networks."""
+    group = parser.add_argument_group("trained weights")
+    group.add_argument("--weights_frame", default=frame, help="frame_best.pth of a SACL run, or the authors'")
+    group.add_argument("--weights_sound", default=sound, help="sound_best.pth of the same run")
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def fraction(text):
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def image_size(text):
+    value = positive(text)
+    if value % 16:
+        raise argparse.ArgumentTypeError(f"{text} is not a multiple of 16, the frame network's stride")
+    return value

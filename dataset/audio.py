@@ -1,0 +1,125 @@
+"""Sound: from a file to VGGish's log-mel patches (Hershey et al., "CNN architectures for large-scale audio
+classification", ICASSP 2017)."""
+
+import struct
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy.io import wavfile
+from scipy.signal import resample_poly
+
+RATE = 16000  # samples a second, VGGish's
+SECONDS = 3
+SAMPLES = RATE * SECONDS
+
+WINDOW, HOP, FFT = 400, 160, 512  # 25 ms, 10 ms, samples
+BANDS, LOWEST, HIGHEST = 64, 125.0, 7500.0  # mel bands, Hz
+PATCH = 96  # frames a patch: 0.96 s
+LOG_OFFSET = 0.01
+
+
+def load_clip(path):
+    """The middle 3 s of a sound file, mono at 16 kHz; a shorter sound is repeated until it lasts.
+
+    Reads WAV without further libraries, and whatever FFmpeg knows (flac, mp3, ogg, mp4, ...) through PyAV.
+    Returns (48000,) float32 in [-1, 1]. Raises ValueError with the file's name if it cannot be read or is empty.
+    """
+    path = Path(path)
+    try:
+        rate, waveform = _read_wav(path) if path.suffix.lower() == ".wav" else _read_compressed(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: put the sound there") from None
+    except (ValueError, OSError, struct.error) as error:  # PyAV's errors are OSErrors or ValueErrors
+        raise ValueError(f"{path} cannot be read as sound ({error}): replace the file") from None
+    if len(waveform) == 0:
+        raise ValueError(f"{path} holds no sound: replace the file")
+    if rate != RATE:
+        ratio = Fraction(RATE, rate)
+        waveform = resample_poly(waveform, ratio.numerator, ratio.denominator).astype(np.float32)
+    if len(waveform) < SAMPLES:
+        waveform = np.tile(waveform, SAMPLES // len(waveform) + 1)
+    start = len(waveform) // 2 - SAMPLES // 2
+    return waveform[start : start + SAMPLES]
+
+
+def _read_wav(path):
+    """Rate and mono float32 samples of a PCM or float WAV file."""
+    rate, samples = wavfile.read(path)
+    if samples.dtype == np.uint8:  # 8-bit WAV is unsigned around 128
+        samples = samples.astype(np.float32) / 128 - 1
+    elif samples.dtype.kind == "i":
+        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    return rate, _mono(samples)
+
+
+def _read_compressed(path):
+    """Rate and mono float32 samples of the first audio stream of any file that FFmpeg reads."""
+    try:
+        import av  # only needed where sound is compressed: training and testing run without it
+    except ImportError:
+        raise ValueError("reading anything but WAV needs PyAV: pip install av") from None
+
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise ValueError("it has no audio track")
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler(format="fltp", rate=stream.rate)
+        frames = [part.to_ndarray() for frame in container.decode(stream) for part in resampler.resample(frame)]
+        rate = stream.rate
+    if not frames:
+        return rate, np.zeros(0, np.float32)
+    return rate, _mono(np.concatenate(frames, axis=1).T)
+
+
+def _mono(samples):
+    """(n,) or (n, channels) -> (n,) float32, the mean over the channels."""
+    return (samples.mean(axis=1) if samples.ndim == 2 else samples).astype(np.float32)
+
+
+def scale(waveform):
+    """Stretches a waveform (n,) to about [-1, 1], as SSPL and SACL do before the log-mel patches.
+
+    The offset of 0.001 keeps silence finite (it becomes the constant -1). Returns a new float32 array.
+    """
+    waveform = np.asarray(waveform, np.float32)
+    waveform = waveform - waveform.min()
+    return (waveform / (waveform.max() + np.float32(1e-3)) - np.float32(0.5)) * np.float32(2)
+
+
+def log_mel_patches(waveform):
+    """VGGish's input: (n,) float waveform at 16 kHz -> (S, 96, 64) float32 log-mel patches of 0.96 s.
+
+    Samples after the last whole patch are dropped, S = 3 for a 3 s clip. Raises ValueError below one patch.
+    """
+    waveform = np.asarray(waveform, np.float64)
+    frames = 1 + (len(waveform) - WINDOW) // HOP
+    patches = frames // PATCH if len(waveform) >= WINDOW else 0
+    if patches == 0:
+        raise ValueError(f"a waveform of {len(waveform)} samples is shorter than one log-mel patch (0.975 s at 16 kHz)")
+    framed = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP][: patches * PATCH]
+    magnitude = np.abs(np.fft.rfft(framed * _window(), FFT))
+    log_mel = np.log(magnitude @ _mel_weights() + LOG_OFFSET)
+    return log_mel.reshape(patches, PATCH, BANDS).astype(np.float32)
+
+
+@cache
+def _window():
+    """Periodic Hann window (WINDOW,)."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+
+
+@cache
+def _mel_weights():
+    """(FFT / 2 + 1, BANDS): triangles of equal width on the HTK mel scale, over magnitudes."""
+
+    def mel(hertz):
+        return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
+
+    bins = mel(np.linspace(0, RATE / 2, FFT // 2 + 1))[:, None]
+    edges = np.linspace(mel(LOWEST), mel(HIGHEST), BANDS + 2)
+    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
+    weights = np.maximum(0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
+    weights[0] = 0  # the constant part of the signal is not heard
+    return weights

@@ -1,0 +1,370 @@
+"""Drawings of the demo set: eight things that sound, and backgrounds that tell nothing about them.
+
+Every thing is drawn in unit coordinates (x to the right, y down, its box is about 0 ... 1) with a Pen, larger than
+it is shown, and shrunk when it is pasted. Colours are RGB triples in 0 ... 255.
+"""
+
+import colorsys
+from functools import partial
+
+import cv2
+import numpy as np
+
+SPRITE = 200  # geometric mean of width and height at which things are drawn, pixels
+SHIFT = 4  # fractional bits of the coordinates given to OpenCV
+
+WHITE, INK = (250, 248, 242), (38, 34, 44)
+
+
+def hsv(hue, saturation, value):
+    """RGB triple (0 ... 255) of a hue in turns (any float) and saturation and value (clipped to 0 ... 1)."""
+    return tuple(255 * c for c in colorsys.hsv_to_rgb(hue % 1, np.clip(saturation, 0, 1), np.clip(value, 0, 1)))
+
+
+def shades(hue, saturation, value, *steps):
+    """The same colour at several brightnesses: one RGB triple for each factor in steps, paler above 1."""
+    return [hsv(hue, saturation * min(1, 1.6 - 0.6 * step), value * step) for step in steps]
+
+
+# Shapes: (n, 2) float arrays of unit coordinates.
+
+
+def ellipse(x, y, radius_x, radius_y, start=0.0, end=1.0):
+    """Points of an ellipse, or of its arc from start to end in turns (0 is right, 0.25 is down)."""
+    angle = 2 * np.pi * np.linspace(start, end, 49)
+    return np.stack([x + radius_x * np.cos(angle), y + radius_y * np.sin(angle)], 1)
+
+
+def box(x0, y0, x1, y1):
+    """The four corners of an upright rectangle."""
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], float)
+
+
+def smooth(points, steps=8):
+    """A closed Catmull-Rom curve through the points."""
+    p1 = np.asarray(points, float)[:, None]
+    p0, p2, p3 = np.roll(p1, 1, 0), np.roll(p1, -1, 0), np.roll(p1, -2, 0)
+    t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
+    curve = 2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3
+    return (curve / 2).reshape(-1, 2)
+
+
+def turned(profile):
+    """Outline of a thing with a vertical axis at x = 0.5, from its (half width, y) pairs, top to bottom."""
+    half, y = np.asarray(profile, float).T
+    return np.stack([np.r_[0.5 + half, 0.5 - half[::-1]], np.r_[y, y[::-1]]], 1)
+
+
+class Pen:
+    """Paints shapes in unit coordinates on a transparent canvas, (height, width, 4) float32, colours times alpha."""
+
+    def __init__(self, aspect, turn):
+        """aspect: width / height; turn: rotation in degrees."""
+        self.unit = SPRITE * np.array([aspect**0.5, aspect**-0.5])
+        side = int(1.35 * self.unit.max())
+        self.canvas = np.zeros((side, side, 4), np.float32)
+        cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+        self.rotation = np.array([[cos, sin], [-sin, cos]])
+        self.clip = None  # (side, side) uint8: paint only here
+
+    def pixels(self, points):
+        return (np.asarray(points, float) - 0.5) * self.unit @ self.rotation + self.canvas.shape[0] / 2
+
+    def stencil(self, points):
+        """Anti-aliased mask of a shape, (side, side) uint8: for clip."""
+        mask = np.zeros(self.canvas.shape[:2], np.uint8)
+        return cv2.fillPoly(mask, [_fixed(self.pixels(points))], 255, cv2.LINE_AA, SHIFT)
+
+    def fill(self, points, *colours, along="x", opacity=1.0):
+        """Fills a shape with a colour, or with a gradient through colours from left to right (x) or down (y)."""
+        draw = partial(cv2.fillPoly, color=255, lineType=cv2.LINE_AA, shift=SHIFT)
+        self._paint(self.pixels(points), 2, draw, colours, opacity, self.rotation["xy".index(along)])
+
+    def line(self, points, colour, width, closed=False, opacity=1.0):
+        """A line through the points, its width in unit coordinates."""
+        thick = max(1, round(width * SPRITE))
+        draw = partial(cv2.polylines, isClosed=closed, color=255, thickness=thick, lineType=cv2.LINE_AA, shift=SHIFT)
+        self._paint(self.pixels(points), thick + 2, draw, (colour,), opacity)
+
+    def _paint(self, pixels, margin, draw, colours, opacity, axis=None):
+        """Blends what draw(mask, [fixed-point coordinates]) draws into the canvas, in the shape's own rectangle.
+
+        Several colours make a gradient along axis, over the extent of the shape.
+        """
+        side = self.canvas.shape[0]
+        x0, y0 = np.clip(np.floor(pixels.min(0)) - margin, 0, side).astype(int)
+        x1, y1 = np.clip(np.ceil(pixels.max(0)) + margin + 1, 0, side).astype(int)
+        if x1 <= x0 or y1 <= y0:
+            return
+        mask = draw(np.zeros((y1 - y0, x1 - x0), np.uint8), [_fixed(pixels - (x0, y0))])
+        weight = mask.astype(np.float32)[..., None] * np.float32(opacity / 255)
+        if self.clip is not None:
+            weight *= self.clip[y0:y1, x0:x1, None] * np.float32(1 / 255)
+        paint = np.array([(*colour, 255) for colour in colours], np.float32)
+        if len(paint) > 1:
+            along, extent = np.arange(x0, x1) * axis[0] + (np.arange(y0, y1) * axis[1])[:, None], pixels @ axis
+            step = np.clip((along - extent.min()) * (255 / np.ptp(extent)), 0, 255).astype(np.uint8)
+            paint = cv2.resize(paint[None], (256, 1), interpolation=cv2.INTER_LINEAR)[0][step]
+        region = self.canvas[y0:y1, x0:x1]
+        region += weight * (paint - region)
+
+    def sprite(self, outline):
+        """The finished drawing with a dark outline and light from the upper left, cropped: (h, w, 4) float32."""
+        canvas = _cropped(self.canvas, 8)
+        alpha = canvas[..., 3] / np.float32(255)
+        soft = cv2.blur(cv2.blur(alpha, (15, 15)), (15, 15))
+        bevel = cv2.warpAffine(soft, np.float32([[1, 0, 5], [0, 1, 7]]), soft.shape[::-1]) - soft
+        canvas[..., :3] *= 1 + 0.9 * np.clip(bevel, -0.25, 0.12)[..., None]
+        edge = cv2.blur(cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))), (2, 2))
+        canvas += ((1 - alpha) * edge)[..., None] * np.float32((*outline, 255))
+        return np.clip(_cropped(canvas, 0), 0, 255)
+
+
+def _cropped(canvas, margin):
+    """The opaque part of a canvas (height, width, 4), and a margin in pixels around it."""
+    opaque = canvas[..., 3] > 127
+    xs, ys = np.flatnonzero(opaque.any(0)), np.flatnonzero(opaque.any(1))
+    x0, y0 = max(xs[0] - margin, 0), max(ys[0] - margin, 0)
+    return canvas[y0 : ys[-1] + 1 + margin, x0 : xs[-1] + 1 + margin]
+
+
+def _fixed(pixels):
+    return np.round(pixels * 2**SHIFT).astype(np.int32)
+
+
+# Things. Each takes a pen and a generator.
+
+
+def _bell(pen, rng):
+    hue, wide = rng.uniform(0.115, 0.145), rng.uniform(0.36, 0.43)
+    gold = shades(hue, 0.85, 0.95, 0.55, 0.9, 1.12, 0.95, 0.75, 0.5)
+    pen.line(ellipse(0.5, 0.09, 0.09, 0.07), gold[0], 0.05, closed=True)
+    pen.fill(ellipse(0.5, 0.9, 0.1, 0.1), *shades(hue - 0.03, 0.8, 0.6, 1.2, 0.5))
+    cup = [(0.1, 0.13), (0.24, 0.18), (wide - 0.06, 0.32), (wide - 0.02, 0.52), (wide + 0.02, 0.68), (0.49, 0.83)]
+    cup = smooth(turned([*cup, (0.5, 0.88), (0.46, 0.92), (0.25, 0.94), (0.0, 0.95)]))
+    pen.fill(cup, *gold)
+    pen.clip = pen.stencil(cup)
+    for y in rng.choice([0.3, 0.38, 0.56, 0.64], rng.integers(2, 4), replace=False):
+        pen.line(ellipse(0.5, y, 0.55, 0.07, 0.02, 0.48), gold[0], 0.02)
+        pen.line(ellipse(0.5, y + 0.018, 0.55, 0.07, 0.02, 0.48), gold[2], 0.01)
+    pen.fill(turned([(0.6, 0.8), (0.6, 1.0)]), *shades(hue - 0.01, 0.9, 0.85, 0.6, 1.1, 0.8, 0.5))
+    pen.line(ellipse(0.5, 0.745, 0.6, 0.09, 0.02, 0.48), gold[0], 0.02)
+    gleam = smooth([(0.27, 0.27), (0.33, 0.25), (0.29, 0.45), (0.25, 0.66), (0.2, 0.68), (0.23, 0.45)])
+    pen.fill(gleam, WHITE, opacity=0.65)
+    pen.clip = None
+
+
+def _drum(pen, rng):
+    hue, tilt = rng.uniform(-0.025, 0.02), rng.uniform(0.12, 0.18)
+    red = shades(hue, 0.88, 0.85, 0.6, 1.05, 1.1, 0.8, 0.5)
+    hoop = shades(rng.uniform(0.1, 0.14), 0.35, 0.95, 0.7, 1, 1.05, 0.9, 0.6)
+    front = ellipse(0.5, 1 - tilt, 0.5, tilt, 0, 0.5)
+    shell = np.r_[[(0.0, tilt), (1.0, tilt)], front]
+    pen.fill(shell, *red)
+    pen.clip = pen.stencil(shell)
+    count = int(rng.integers(5, 8))
+    angle = np.pi * np.arange(2 * count + 1) / (2 * count)
+    x, sag = 0.5 - 0.5 * np.cos(angle), tilt * np.sin(angle)
+    rope = np.stack([x, np.where(np.arange(2 * count + 1) % 2, 1 - tilt - 0.1, tilt + 0.1) + sag], 1)
+    pen.line(rope + (0.008, 0.012), hsv(hue, 0.9, 0.35), 0.03)
+    pen.line(rope, WHITE, 0.03)
+    for y in (tilt, 1 - tilt - 0.12):
+        band = np.r_[ellipse(0.5, y, 0.5, tilt, 0, 0.5), ellipse(0.5, y + 0.12, 0.5, tilt, 0.5, 0)]
+        pen.fill(band, *hoop)
+        pen.line(ellipse(0.5, y + 0.12, 0.5, tilt, 0, 0.5), INK, 0.008)
+    pen.clip = None
+    pen.fill(ellipse(0.5, tilt, 0.5, tilt), *hoop)
+    pen.fill(ellipse(0.5, tilt, 0.46, tilt - 0.03), hsv(0.11, 0.12, 0.86), WHITE, hsv(0.11, 0.1, 0.9))
+    pen.line(ellipse(0.5, tilt, 0.46, tilt - 0.03), hsv(0.09, 0.5, 0.5), 0.008, closed=True)
+    for side in (-1, 1):
+        tip, grip = (0.5 + 0.1 * side, tilt + 0.02), (0.5 - side * rng.uniform(0.2, 0.34), tilt * rng.uniform(0.4, 0.7))
+        pen.line([tip, grip], hsv(0.08, 0.65, 0.5), 0.035)
+        pen.fill(ellipse(*tip, 0.035, 0.035), hsv(0.09, 0.4, 0.9), hsv(0.08, 0.65, 0.6))
+
+
+def _bird(pen, rng):
+    hue = rng.uniform(0.24, 0.31)
+    green = shades(hue, 0.75, 0.72, 1.2, 1.0, 0.7)
+    pen.line([(0.5, 0.9), (0.5, 0.99), (0.58, 0.99)], hsv(0.07, 0.8, 0.7), 0.03)
+    pen.line([(0.62, 0.9), (0.62, 0.99), (0.7, 0.99)], hsv(0.07, 0.8, 0.7), 0.03)
+    pen.fill([(0.3, 0.5), (0.0, 0.36), (0.02, 0.5), (-0.01, 0.6), (0.1, 0.66), (0.3, 0.82)], *green)
+    for end in (0.46, 0.56):
+        pen.line([(0.3, 0.64), (0.02, end)], hsv(hue, 0.9, 0.3), 0.012)
+    pen.fill([(0.88, 0.2), (1.02, 0.27), (0.88, 0.36)], hsv(0.11, 0.9, 1), hsv(0.05, 0.9, 0.9), along="y")
+    breast = [(0.74, 0.02), (0.9, 0.14), (0.92, 0.35), (0.93, 0.62), (0.8, 0.86), (0.55, 0.94)]
+    back = [(0.25, 0.86), (0.1, 0.64), (0.18, 0.48), (0.4, 0.36), (0.54, 0.2), (0.62, 0.06)]
+    body = smooth(breast + back)
+    pen.fill(body, *green, along="y")
+    pen.clip = pen.stencil(body)
+    pen.fill(ellipse(0.86, 0.66, 0.22, 0.3), hsv(hue - 0.1, 0.4, 1), opacity=0.85)
+    step = rng.uniform(0.085, 0.11)
+    for row, y in enumerate(np.arange(0.1, 0.95, step)):
+        for x in np.arange(0.1 + step / 2 * (row % 2), 0.72, step):
+            pen.line(ellipse(x, y, step / 2, step * 0.7, 0.02, 0.48), hsv(hue + 0.03, 0.9, 0.36), 0.012)
+    pen.clip = None
+    wing = smooth([(0.52, 0.42), (0.66, 0.5), (0.62, 0.68), (0.4, 0.76), (0.16, 0.72), (0.3, 0.5)])
+    pen.fill(wing, *shades(hue + 0.05, 0.85, 0.55, 1.3, 1, 0.7), along="y")
+    pen.line(wing, hsv(hue + 0.04, 0.9, 0.25), 0.012, closed=True)
+    for k in range(3):
+        feather = [(0.24 + 0.05 * k, 0.7 - 0.04 * k), (0.48 + 0.04 * k, 0.66 - 0.07 * k)]
+        pen.line(feather, hsv(hue - 0.05, 0.5, 0.95), 0.016)
+    eye = (0.78, 0.19)
+    pen.fill(ellipse(*eye, 0.07, 0.07), WHITE)
+    pen.fill(ellipse(eye[0] + 0.015, eye[1], 0.045, 0.045), INK)
+    pen.fill(ellipse(eye[0] + 0.03, eye[1] - 0.02, 0.015, 0.015), WHITE)
+
+
+def _siren(pen, rng):
+    hue = rng.uniform(0.59, 0.64)
+    blue = shades(hue, 0.92, 0.9, 0.45, 0.85, 1.1, 0.85, 0.4)
+    dome = [(0.1, 0.0), (0.25, 0.03), (0.36, 0.11), (0.41, 0.24), (0.42, 0.45), (0.43, 0.76), (0.2, 0.77)]
+    dome = smooth(turned(dome))
+    pen.fill(dome, *blue)
+    pen.clip = pen.stencil(dome)
+    glow = rng.uniform(0.1, 0.16)
+    for grow in np.linspace(2.4, 1, 7):
+        pen.fill(ellipse(0.5, 0.45, glow * grow, 0.25 * grow), hsv(hue - 0.07, 0.25, 1), opacity=0.22)
+    for x in np.linspace(0.1, 0.9, rng.integers(8, 11)):
+        pen.line([(x + (0.5 - x) * 0.25, 0), (x, 0.2), (x, 0.8)], hsv(hue + 0.02, 1, 0.4), 0.014, opacity=0.8)
+    gleam = smooth([(0.17, 0.2), (0.24, 0.1), (0.27, 0.13), (0.22, 0.3), (0.2, 0.62), (0.16, 0.6)])
+    pen.fill(gleam, WHITE, opacity=0.7)
+    pen.clip = None
+    pen.fill(box(0.03, 0.68, 0.97, 0.78), *shades(hue, 0.1, 0.6, 0.5, 1, 1.4, 0.8, 0.4))
+    base = np.array([(0.06, 0.78), (0.94, 0.78), (1.0, 0.84), (1.0, 1.0), (0.0, 1.0), (0.0, 0.84)])
+    pen.fill(base, *shades(0.14, 0.9, 0.95, 0.75, 1.05, 0.95, 0.65))
+    pen.clip = pen.stencil(base)
+    for x in np.arange(-0.2, 1.1, rng.uniform(0.17, 0.22)):
+        pen.fill([(x, 1.02), (x + 0.09, 1.02), (x + 0.21, 0.76), (x + 0.12, 0.76)], INK)
+    pen.clip = None
+
+
+def _car(pen, rng):
+    hue, front = rng.uniform(0.72, 0.77), rng.uniform(0.24, 0.32)
+    paint = shades(hue, 0.62, 0.78, 1.25, 1.0, 0.65)
+    cabin = smooth([(0.14, 0.42), (0.22, 0.1), (0.34, 0.01), (0.6, 0.01), (0.72, 0.08), (0.86, 0.42), (0.5, 0.5)])
+    pen.fill(cabin, *paint, along="y")
+    glass = shades(0.55, 0.3, 0.95, 1.1, 0.75)
+    pen.fill([(0.22, 0.4), (0.28, 0.16), (0.36, 0.09), (0.46, 0.09), (0.46, 0.4)], *glass, along="y")
+    pen.fill([(0.51, 0.4), (0.51, 0.09), (0.6, 0.09), (0.68, 0.15), (0.78, 0.4)], *glass, along="y")
+    for x in (0.3, 0.57):
+        pen.line([(x, 0.36), (x + 0.09, 0.14)], WHITE, 0.025, opacity=0.7)
+    upper, lower = [(0.02, 0.42), (0.14, 0.36), (0.84, 0.37), (0.97, 0.46)], [(1.0, 0.66), (0.98, 0.84), (0.02, 0.84)]
+    body = smooth([*upper, *lower, (0.0, 0.6)])
+    pen.fill(body, *paint, along="y")
+    pen.clip = pen.stencil(body)
+    pen.fill(box(-0.1, 0.55, 1.1, 0.6), WHITE)
+    pen.fill(box(-0.1, 0.63, 1.1, 0.655), WHITE)
+    pen.clip = None
+    for x in (0.485, front - 0.04):
+        pen.line([(x, 0.4), (x, 0.8)], hsv(hue, 0.8, 0.35), 0.012)
+    pen.line([(0.4, 0.49), (0.45, 0.49)], WHITE, 0.025)
+    pen.fill(ellipse(0.96, 0.52, 0.045, 0.07), hsv(0.14, 0.3, 1), hsv(0.14, 0.7, 0.95))
+    pen.fill(ellipse(0.025, 0.5, 0.03, 0.06), hsv(0.0, 0.8, 0.9))
+    pen.fill(box(-0.01, 0.78, 1.01, 0.85), *shades(0.6, 0.05, 0.7, 1.2, 0.6), along="y")
+    spokes = int(rng.integers(5, 8))
+    for x in (front - 0.04, 0.76):
+        for radius, colour in ((0.145, INK), (0.09, hsv(0.6, 0.05, 0.85)), (0.07, hsv(0.6, 0.1, 0.4))):
+            pen.fill(ellipse(x, 0.83, radius, radius * pen.unit[0] / pen.unit[1]), colour)
+        for angle in np.linspace(0, 2 * np.pi, spokes, endpoint=False) + rng.uniform(0, 1):
+            far = 0.08 * np.array([np.cos(angle), np.sin(angle) * pen.unit[0] / pen.unit[1]])
+            pen.line([(x, 0.83), far + (x, 0.83)], hsv(0.6, 0.03, 0.9), 0.02)
+
+
+def _guitar(pen, rng):
+    hue = rng.uniform(0.055, 0.085)
+    wood = shades(hue, 0.72, 0.72, 0.75, 1.15, 1.0, 0.65)
+    dark = hsv(hue - 0.02, 0.7, 0.28)
+    pen.fill([(0.38, 0.0), (0.62, 0.0), (0.59, 0.14), (0.41, 0.14)], *shades(hue, 0.75, 0.45, 1.2, 0.8))
+    for y in (0.03, 0.07, 0.11):
+        pen.fill(ellipse(0.36, y, 0.04, 0.016), hsv(0.12, 0.15, 0.9))
+        pen.fill(ellipse(0.64, y, 0.04, 0.016), hsv(0.12, 0.15, 0.9))
+    waist = rng.uniform(0.33, 0.38)
+    body = [(0.12, 0.33), (0.34, 0.35), (0.42, 0.45), (waist, 0.57), (0.46, 0.7), (0.5, 0.82), (0.4, 0.95), (0.15, 1.0)]
+    body = smooth(turned(body))
+    pen.fill(body, *wood)
+    pen.clip = pen.stencil(body)
+    wave = np.linspace(0.3, 1.02, 25)
+    for x in np.arange(0.0, 1.0, 0.045):
+        sway = 0.012 * np.sin(9 * wave + rng.uniform(0, 6)) + x + rng.uniform(-0.01, 0.01)
+        pen.line(np.stack([sway, wave], 1), hsv(hue - 0.01, 0.85, 0.4), 0.01, opacity=0.55)
+    pen.clip = None
+    pen.line(0.5 + 0.93 * (body - 0.5) + (0, 0.012), hsv(0.1, 0.45, 0.9), 0.014, closed=True)
+    pen.fill(ellipse(0.5, 0.6, 0.19, 0.1), hsv(0.1, 0.35, 0.9))
+    pen.fill(ellipse(0.5, 0.6, 0.155, 0.08), INK, dark)
+    pen.fill(box(0.43, 0.12, 0.57, 0.56), dark, hsv(hue, 0.6, 0.42), dark)
+    for y in 0.15 + 0.42 * (1 - 0.9 ** np.arange(1, 11)):
+        pen.line([(0.43, y), (0.57, y)], hsv(0.12, 0.2, 0.85), 0.008)
+    pen.fill(box(0.3, 0.8, 0.7, 0.84), dark)
+    for x in np.linspace(0.45, 0.55, 4):
+        pen.line([(x, 0.05), (x, 0.82)], WHITE, 0.006)
+
+
+def _clock(pen, rng):
+    hue = rng.uniform(0.915, 0.965)
+    pink = shades(hue, 0.55, 0.98, 1.1, 1.0, 0.7)
+    pen.line([(0.24, 0.86), (0.14, 0.99)], hsv(hue, 0.5, 0.55), 0.07)
+    pen.line([(0.76, 0.86), (0.86, 0.99)], hsv(hue, 0.5, 0.55), 0.07)
+    pen.line([(0.3, 0.1), (0.5, 0.01), (0.7, 0.1)], hsv(hue, 0.4, 0.5), 0.03)
+    pen.fill(box(0.47, 0.02, 0.53, 0.15), hsv(hue, 0.4, 0.5))
+    for x, lean in ((0.2, -0.6), (0.8, 0.6)):
+        cos, sin = np.cos(lean), np.sin(lean)
+        cap = ellipse(0, 0, 0.19, 0.16, 0.5, 1.0) @ np.array([[cos, sin], [-sin, cos]])
+        pen.fill(cap + (x, 0.2), *shades(hue, 0.45, 0.95, 1.15, 0.9, 0.6))
+    pen.fill(ellipse(0.5, 0.56, 0.48, 0.42), *pink, along="y")
+    pen.fill(ellipse(0.5, 0.56, 0.38, 0.33), hsv(hue, 0.6, 0.5))
+    pen.fill(ellipse(0.5, 0.565, 0.365, 0.315), WHITE, hsv(0.1, 0.06, 0.9), along="y")
+    for hour in range(12):
+        way = np.array([np.sin(hour * np.pi / 6) * 0.365, -np.cos(hour * np.pi / 6) * 0.315])
+        inner = 0.72 if hour % 3 == 0 else 0.8
+        pen.line([inner * way + (0.5, 0.565), 0.92 * way + (0.5, 0.565)], INK, 0.035 if hour % 3 == 0 else 0.02)
+    for length, width, colour in ((0.5, 0.04, INK), (0.72, 0.028, INK), (0.8, 0.012, hsv(0.0, 0.85, 0.85))):
+        angle = rng.uniform(0, 2 * np.pi)
+        tip = length * np.array([np.sin(angle) * 0.365, -np.cos(angle) * 0.315])
+        pen.line([(0.5, 0.565), tip + (0.5, 0.565)], colour, width)
+    pen.fill(ellipse(0.5, 0.565, 0.035, 0.03), hsv(0.0, 0.85, 0.85))
+    pen.line(ellipse(0.5, 0.56, 0.43, 0.375, 0.55, 0.7), WHITE, 0.03, opacity=0.8)
+
+
+def _kettle(pen, rng):
+    hue, belly = rng.uniform(0.47, 0.51), rng.uniform(0.36, 0.4)
+    enamel = shades(hue, 0.75, 0.8, 0.7, 1.1, 1.15, 0.85, 0.55)
+    handle = ellipse(0.44, 0.34, 0.3, 0.3, 0.5, 1.0)
+    pen.line(handle, INK, 0.085)
+    pen.line(handle + (-0.005, -0.01), hsv(0.07, 0.5, 0.5), 0.03)
+    spout = smooth([(0.7, 0.74), (0.66, 0.56), (0.84, 0.42), (0.9, 0.27), (1.0, 0.25), (0.97, 0.45), (0.86, 0.7)])
+    pen.fill(spout, *enamel, along="y")
+    profile = turned([(0.14, 0.3), (0.26, 0.36), (belly - 0.02, 0.54), (belly + 0.04, 0.74), (0.42, 0.92), (0.36, 1.0)])
+    body = smooth(profile - (0.06, 0))
+    pen.fill(body, *enamel)
+    pen.clip = pen.stencil(body)
+    step = rng.uniform(0.14, 0.18)
+    for row, y in enumerate(np.arange(0.42, 0.9, step * 0.75)):
+        for x in np.arange(step / 2 * (row % 2) - 0.02, 0.95, step):
+            pen.fill(ellipse(x, y, step * 0.26, step * 0.26), WHITE)
+    pen.fill(box(-0.1, 0.92, 1.1, 1.1), hsv(hue + 0.02, 0.8, 0.4))
+    gleam = smooth([(0.18, 0.5), (0.24, 0.42), (0.26, 0.46), (0.19, 0.6), (0.16, 0.78), (0.12, 0.74)])
+    pen.fill(gleam, WHITE, opacity=0.6)
+    pen.clip = None
+    pen.fill(ellipse(0.44, 0.33, 0.2, 0.06), *shades(hue, 0.75, 0.6, 1.2, 0.7))
+    pen.fill(ellipse(0.44, 0.26, 0.06, 0.05), hsv(0.07, 0.5, 0.6), INK)
+
+
+THINGS = {  # name: its drawing, its width / height
+    "bell": (_bell, 0.92),
+    "drum": (_drum, 1.1),
+    "bird": (_bird, 1.1),
+    "siren": (_siren, 0.95),
+    "car": (_car, 1.45),
+    "guitar": (_guitar, 0.62),
+    "clock": (_clock, 0.88),
+    "kettle": (_kettle, 1.15),
+}
+
+
+def draw_thing(name, rng):
+    """One example of a class: (h, w, 4) float32 RGBA in 0 ... 255, colours times alpha, cropped to its opaque box."""
+    draw, aspect = THINGS[name]
+    pen = Pen(aspect * np.exp(rng.uniform(-0.14, 0.14)), rng.uniform(-8, 8))
+    draw(pen, rng)
+    sprite = pen.sprite(INK)
+    return np.ascontiguousarray(sprite[:, ::-1]) if rng.random() < 0.5 else sprite

@@ -1,0 +1,77 @@
+"""HDF5 arrays: read as one array over one or many shard files, written atomically."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+
+class HDF5Array:
+    """The dataset `name` of several HDF5 files, in the order given, as one read-only array.
+
+    Files are opened once per process and on first use, so that an instance can be handed to loader workers.
+
+    Raises FileNotFoundError for a missing file, ValueError (with the file's name) for one that is not HDF5,
+    lacks the dataset, or whose rows are not of the shape `row_shape`.
+    """
+
+    def __init__(self, paths, name, row_shape):
+        self.paths = [Path(path) for path in paths]
+        self.name = name
+        self.rows = [_check(path, name, tuple(row_shape)) for path in self.paths]
+        self.starts = np.cumsum([0, *self.rows])
+        self._open = {}
+
+    def __len__(self):
+        return int(self.starts[-1])
+
+    def __getitem__(self, index):
+        """Row `index` (0 <= index < len), as stored."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.paths[0].parent}: row {index} of {self.name}, which has {len(self)} rows")
+        shard = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return self._dataset(shard)[index - self.starts[shard]]
+
+    def _dataset(self, shard):
+        # HDF5 handles do not survive a fork: each process keeps its own.
+        key = (os.getpid(), shard)
+        if key not in self._open:
+            self._open[key] = h5py.File(self.paths[shard], "r")[self.name]
+        return self._open[key]
+
+    def __getstate__(self):
+        return {**self.__dict__, "_open": {}}
+
+
+def _check(path, name, row_shape):
+    """Number of rows of dataset `name` in `path`, after the checks named in HDF5Array."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: put the file there, or prepare it with python -m dataset.prepare")
+    try:
+        with h5py.File(path, "r") as file:
+            if name not in file:
+                raise ValueError(
+                    f"{path} has no dataset '{name}' (it has {sorted(file)}): rename it, or prepare the file anew"
+                )
+            shape = file[name].shape
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read as HDF5 ({error}): download or prepare it again") from None
+    if shape[1:] != row_shape:
+        raise ValueError(f"{path}: '{name}' has rows of shape {shape[1:]}, expected {row_shape}: prepare the file anew")
+    return shape[0]
+
+
+@contextmanager
+def hdf5_writer(path, name, row_shape, dtype, rows, **options):
+    """Yields an empty dataset (rows, *row_shape) to fill; the file gets its name only when it is complete.
+
+    Chunks hold one row, so that reading a sample reads nothing else.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with h5py.File(partial, "w") as file:
+        yield file.create_dataset(name, (rows, *row_shape), dtype, chunks=(1, *row_shape), **options)
+    os.replace(partial, path)

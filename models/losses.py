@@ -1,0 +1,96 @@
+"""The semantic-aware contrastive loss of SACL (T-PAMI 2024), in the form of its authors' program."""
+
+import torch
+from torch import einsum, nn
+from torch.nn.functional import cross_entropy, interpolate, normalize
+
+DROPPED = -10.0  # similarity of a false negative; after the temperature its share of the softmax vanishes
+
+
+class SACLLoss(nn.Module):
+    """Image-to-audio InfoNCE over compacted visual anchors, without false negatives.
+
+    temperature: tau. retain_ratio: the fraction of cells that the similarity mask DROPS (0.25 keeps 146 of 196),
+    as in the authors' program. negative_ratio: the share of the batch kept as negatives. masked_max: "zero" lets
+    cells outside the mask take part in the maximum as zero vectors (the authors' behaviour), "exclude" leaves them out.
+    """
+
+    def __init__(self, temperature=0.005, retain_ratio=0.5, negative_ratio=0.75, masked_max="zero"):
+        super().__init__()
+        if masked_max not in ("zero", "exclude"):
+            raise ValueError(f"masked_max is '{masked_max}': give 'zero' or 'exclude'")
+        self.temperature = temperature
+        self.retain_ratio = retain_ratio
+        self.negative_ratio = negative_ratio
+        self.floor = {"zero": 0.0, "exclude": -1.0}[masked_max]  # no cosine is below -1
+
+    def forward(self, vision, audio, sound, regions, first=0):
+        """Scalar loss: the sum over the views of the mean over the anchors.
+
+        vision: list of two (B, C, H, W) feature maps; audio: (N, C) projected audio; sound: (N, 128) original VGGish
+        audio; none normalised. regions: list of two (B, 1, H', W') integer label maps, the same labels for the same
+        things in both views. N = B in one process; where audio was gathered from several, the clip of vision[:, i] is
+        row `first` + i.
+        """
+        similarities = [pair_similarities(view, audio) for view in vision]
+        anchors = torch.arange(first, first + len(vision[0]), device=audio.device)
+        with torch.no_grad():
+            own = [torch.diagonal(similarity, first).permute(2, 0, 1) for similarity in similarities]
+            masks = positive_masks([retained_cells(map_, self.retain_ratio) for map_ in own], regions)
+            dropped = ~negatives(sound, self.negative_ratio)[anchors]
+            dropped[torch.arange(len(anchors)), anchors] = False
+        return sum(
+            cross_entropy(
+                similarity.masked_fill(~mask[:, None], self.floor).amax(dim=(2, 3)).masked_fill(dropped, DROPPED)
+                / self.temperature,
+                anchors,
+            )
+            for similarity, mask in zip(similarities, masks, strict=True)
+        )
+
+
+def pair_similarities(vision, audio):
+    """Cosine of each image's cells with each sound: (B, C, H, W), (N, C) -> (B, N, H, W)."""
+    return einsum("ichw,jc->ijhw", normalize(vision), normalize(audio))
+
+
+def retained_cells(similarity, ratio):
+    """Cells of each map strictly above its value of rank int(H W ratio): (B, H, W) -> (B, H, W) bool."""
+    values = similarity.flatten(1).sort(dim=1).values
+    rank = min(int(values.shape[1] * ratio), values.shape[1] - 1)
+    return similarity > values[:, rank, None, None]
+
+
+def positive_masks(retained, regions):
+    """Cells of the two views that count as the sounding object (SACL, step 3).
+
+    retained: list of two (B, H, W) bool; regions: list of two (B, 1, H', W') labels. Chosen is, of the regions seen in
+    both views, the one that holds most retained cells of view 1 (the smallest label, of several). Returns a list of two
+    (B, H, W) bool: in view 1 the retained cells of that region; in view 2 likewise, or the whole region where it holds
+    none. If either view shows nothing but label 0, the whole view is the region; if no region is shared, the retained
+    cells are the mask.
+    """
+    labels = [interpolate(view.float(), retained[0].shape[1:]).flatten(1) for view in regions]  # nearest
+    single = (labels[0].amax(1) == 0) | (labels[1].amax(1) == 0)
+    labels = [torch.where(single[:, None], 0.0, view) for view in labels]
+
+    same = labels[0][:, :, None] == labels[0][:, None, :]  # cells p, q of view 1 lie in one region
+    shared = (labels[0][:, :, None] == labels[1][:, None, :]).any(dim=2)
+    overlap = (same & retained[0].flatten(1)[:, None, :]).sum(dim=2).masked_fill(~shared, -1)
+    best = overlap.amax(dim=1, keepdim=True)
+    chosen = labels[0].masked_fill(overlap < best, torch.inf).amin(dim=1, keepdim=True)
+
+    segments = [(view == chosen).view_as(retained[0]) | (best < 0)[:, :, None] for view in labels]
+    masks = [cells & segment for cells, segment in zip(retained, segments, strict=True)]
+    empty = ~masks[1].flatten(1).any(dim=1)
+    return [masks[0], torch.where(empty[:, None, None], segments[1], masks[1])]
+
+
+def negatives(sound, ratio):
+    """Clips that are no false negatives: the int(N ratio) whose sound is least like the anchor's.
+
+    sound: (N, 128). Returns (N, N) bool, row i for anchor i; the anchor itself may be among them.
+    """
+    similarity = normalize(sound) @ normalize(sound).T
+    least = similarity.topk(int(len(sound) * ratio), dim=1, largest=False).indices
+    return torch.zeros_like(similarity, dtype=torch.bool).scatter(1, least, True)

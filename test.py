@@ -1,0 +1,67 @@
+"""Scores a SACL checkpoint: python test.py. Every setting is in arguments_test.py."""
+
+import csv
+import json
+from pathlib import Path
+
+from arguments_test import parse_args
+from dataset import build_test_set
+from dataset.test_sets import SwappedSounds
+from models import build_model
+from utils import checkpoint, distributed
+from utils.errors import one_sentence_errors
+from utils.evaluation import AUDIO_FREE, RULE, build_test_loader, describe, evaluate
+from utils.visualize import save_overlays
+
+
+def main():
+    args = parse_args()
+    device = distributed.init(args.device)
+    model = build_model(args).to(device)
+    test_set = build_test_set(args.testset, args)
+    if args.swap_sounds:
+        test_set = SwappedSounds(test_set, args.seed)
+    loader = build_test_loader(test_set, args.batch_size_per_gpu, args.workers)
+    evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing)
+    if distributed.is_main():
+        report(evaluation, args)
+    distributed.shut_down()
+
+
+def report(evaluation, args):
+    """Writes results.json, per_sample.csv and the pictures into args.ckpt, and prints the scores."""
+    folder = Path(args.ckpt)
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {"testset": args.testset, "sounds": "swapped" if args.swap_sounds else "own"}
+    results |= {**evaluation.summary(), "rule": RULE, "checkpoint": describe_checkpoint(args), "arguments": vars(args)}
+    checkpoint.write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    with checkpoint.replacing(folder / "per_sample.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "iou", *AUDIO_FREE], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(evaluation.items)
+
+    print(f"Test set {args.testset}, {results['n']} items, sounds: {results['sounds']} (95 % intervals)")
+    print(f"  {'model':18} {describe(results)}")
+    for name, free in results["audio_free"].items():
+        print(f"  {name:18} {describe(free)}")
+    for item in evaluation.missing:
+        print(f"  left out: {item['id']}: {item['error']}")
+    if evaluation.pictures:
+        print(f"Pictures: {save_overlays(evaluation.pictures, folder / 'pictures')}")
+    print(f"Numbers: {folder / 'results.json'}, {folder / 'per_sample.csv'}")
+
+
+def describe_checkpoint(args):
+    """Which files were scored, and what the run that wrote them selected them on."""
+    note = Path(args.weights_frame).parent / "best.json"
+    selected_on = json.loads(note.read_text())["selected_on"] if note.is_file() else "not known"
+    files = {"frame": args.weights_frame, "sound": args.weights_sound}
+    return {
+        **{name: {"file": str(path), "sha256": checkpoint.sha256(path)} for name, path in files.items()},
+        "selected_on": selected_on,
+    }
+
+
+if __name__ == "__main__":
+    with one_sentence_errors():
+        main()

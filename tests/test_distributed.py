@@ -1,0 +1,61 @@
+"""Several processes compute what one would: loss and gradients of the same global batch."""
+
+import os
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from test_losses import random_inputs
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from models.losses import SACLLoss
+from utils import distributed
+from utils.seed import EpochSampler
+
+
+class Heads(nn.Module):
+    """One small layer for each stream, so that there are parameters to compare."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.see, self.hear = nn.Conv2d(12, 8, 1), nn.Linear(12, 8)
+
+    def forward(self, vision, audio):
+        return [self.see(view) for view in vision], self.hear(audio)
+
+
+def gradients(rank, world, folder):
+    """What process `rank` of `world` gets for its share of a batch of 8; saved by rank 0."""
+    if world > 1:
+        os.environ.update(MASTER_ADDR="localhost", RANK=str(rank), WORLD_SIZE=str(world))
+        os.environ.setdefault("MASTER_PORT", "29555")
+        distributed.init("cpu")
+    vision, audio, sound, regions = random_inputs(5, batch=8)
+    mine = slice(rank * 8 // world, (rank + 1) * 8 // world)
+    model = Heads()
+    heads = DistributedDataParallel(model) if world > 1 else model
+    seen, heard = heads([view[mine] for view in vision], audio[mine])
+    gathered, sound = distributed.gather(heard), distributed.gather(sound[mine])
+    loss = SACLLoss(0.07)(seen, gathered, sound, [view[mine] for view in regions], first=mine.start)
+    loss.backward()
+    losses = distributed.gather_lists([loss.item()])
+    shares = distributed.gather_lists([(rank, list(EpochSampler(17, 4 // world, seed=3)))])
+    if rank == 0:
+        result = {"loss": sum(losses) / world, "shares": shares}
+        torch.save({**result, "grads": [p.grad for p in model.parameters()]}, folder / f"{world}.pt")
+    distributed.shut_down()
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(world, tmp_path):
+    gradients(0, 1, tmp_path)
+    mp.spawn(gradients, (world, tmp_path), nprocs=world)
+    one, many = (torch.load(tmp_path / f"{n}.pt") for n in (1, world))
+    assert many["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    for single, shared in zip(one["grads"], many["grads"], strict=True):
+        assert torch.allclose(single, shared, rtol=1e-5, atol=1e-6)
+    whole = one["shares"][0][1]  # the same batches of the same epoch, in parts
+    parts = [sum((batches[step] for _, batches in many["shares"]), []) for step in range(len(whole))]
+    assert parts == whole

@@ -1,0 +1,184 @@
+"""The metric and the protocol against the authors' values, and in every corner where they could break."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dataset.annotations import GT_SIZE, draw_boxes, flickr_boxes, flickr_map, read_ids, vggss_boxes, vggss_map
+from dataset.test_sets import SwappedSounds, TestSet
+from utils.evaluation import AUDIO_FREE, build_test_loader, evaluate, heat_maps, score
+from utils.metrics import ciou, consensus_iou, min_max, success_auc, summarise
+
+GOLDEN = Path(__file__).parent / "golden"
+VALUES = json.loads((GOLDEN / "evaluation.json").read_text())
+MAPS = np.load(GOLDEN / "ground_truth.npz")
+PUBLIC = Path(__file__).parents[2] / "shared" / "metadata"
+
+
+@pytest.mark.parametrize(("kind", "boxes", "draw"), [
+    ("vggss", VALUES["vggss_boxes_01"], vggss_map),
+    ("flickr", VALUES["flickr_boxes_256px"], flickr_map),
+])  # fmt: skip
+def test_golden_scores(kind, boxes, draw):
+    gt = np.stack([draw(item) for item in boxes])
+    assert np.array_equal(gt, MAPS["vggss"] if kind == "vggss" else MAPS["flickr_times2"] / 2)
+    heat = heat_maps(torch.tensor(VALUES["similarity_maps"]), list(range(12)))
+    ious = [item["iou"] for item in score(list(range(12)), heat, gt)]
+    expected = VALUES["results"][f"{kind}_fixed0.5"]
+    assert ious == pytest.approx(expected["iou"], abs=1e-4)
+    assert ciou(ious) == pytest.approx(expected["ciou"], abs=1e-4)
+    assert success_auc(ious) == pytest.approx(expected["auc"], abs=1e-4)
+
+
+def test_consensus_iou_of_one_map_is_the_plain_formula():
+    g = np.random.default_rng(0)
+    pred, gt = g.random((20, 30)) > 0.5, g.choice([0, 0.5, 1], (20, 30))
+    expected = sum(gt[y, x] for y in range(20) for x in range(30) if pred[y, x])
+    expected /= gt.sum() + sum(1 for y in range(20) for x in range(30) if pred[y, x] and gt[y, x] == 0)
+    assert consensus_iou(pred, gt) == pytest.approx(expected)
+    assert isinstance(consensus_iou(pred, gt), float)
+    assert consensus_iou(pred, np.zeros_like(gt)) == 0  # no valid box
+    assert consensus_iou(pred & False, np.zeros_like(gt)) == 0  # and nothing predicted
+
+
+def test_a_constant_map_predicts_nothing():
+    assert (min_max(np.full((2, 4, 4), 0.3, np.float32)) == 0).all()
+
+
+def test_summary_intervals_hold_the_estimate_and_narrow_with_n():
+    g = np.random.default_rng(1)
+    small, large = summarise(g.random(50)), summarise(g.random(5000))
+    for numbers in (small, large):
+        for key in ("ciou", "auc"):
+            assert numbers[f"{key}_95"][0] < numbers[key] < numbers[f"{key}_95"][1]
+    assert np.ptp(large["ciou_95"]) < np.ptp(small["ciou_95"]) / 5
+    assert summarise([0.2] * 3)["ciou_95"] == [0, 0]
+    # 95 % of intervals hold the truth: the share of U(0, 1) above 0.5 is 0.5
+    held = [low <= 0.5 <= high for low, high in (summarise(g.random(200))["ciou_95"] for _ in range(100))]
+    assert 85 <= sum(held) <= 100
+    with pytest.raises(ValueError, match="no item"):
+        summarise([])
+
+
+def test_boxes_are_cut_to_pixels_and_to_the_frame():
+    assert draw_boxes([(0.5, 0.25, 0.999, 2)]).sum() == (223 - 112) * (224 - 56)
+    assert draw_boxes([(-2.88e16, 0.1, -2.88e16, 0.5)]).sum() == 0  # a value found in VGG-SS
+    assert draw_boxes([(0.6, 0.1, 0.4, 0.5)]).sum() == 0  # inverted
+    assert flickr_map([(0, 0, 256, 256), (0, 0, 128, 256)]).mean() == 0.75
+    assert flickr_map([(0, 0, 256, 256)] * 3).mean() == 1
+
+
+def test_flickr_xml(tmp_path):
+    box = "<bbox><label>x</label><xmin>10</xmin><ymin>20</ymin><xmax>110</xmax><ymax>220</ymax></bbox>"
+    path = tmp_path / "1.xml"
+    path.write_text(f"<a><object>{box}</object><object><name>nothing seen</name></object></a>")
+    with pytest.warns(UserWarning, match="1.xml: an object without bbox is skipped"):
+        assert flickr_boxes(path) == [(10, 20, 110, 220)]
+    path.write_text("<a><object>")
+    with pytest.raises(ValueError, match="1.xml"):
+        flickr_boxes(path)
+    with pytest.raises(FileNotFoundError, match="2.xml"):
+        flickr_boxes(tmp_path / "2.xml")
+
+
+def test_id_lists(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("a_1,202\nb,\n")
+    assert read_ids(path) == ["a_1", "b"]
+    for text, message in (("../../secret\n", "cannot be an id"), ("a\na\n", "names a twice"), ("\n", "holds no id")):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_ids(path)
+    with pytest.raises(FileNotFoundError, match="metadata.download"):
+        read_ids(tmp_path / "missing.csv")
+
+
+@pytest.mark.skipif(not PUBLIC.is_dir(), reason="the public lists are not at hand (python -m metadata.download)")
+def test_audio_free_predictors_on_the_official_list():
+    boxes = vggss_boxes(PUBLIC / "vggss_test_5158.json")
+    ids = read_ids(PUBLIC / "vggss_test_4692.csv")
+    gt = np.stack([vggss_map(boxes[item_id]["bbox"]) for item_id in ids])
+    for name, expected in (("whole_image", (0.223, 0.314)), ("centred_square_0.7", (0.319, 0.369))):
+        ious = consensus_iou(np.broadcast_to(AUDIO_FREE[name], gt.shape), gt)
+        assert (round(ciou(ious), 3), round(success_auc(ious), 3)) == expected
+    assert [ids[i] for i in range(len(ids)) if not gt[i].any()] == ["MKC9LvRivTM_000030"]
+
+
+class Toy(TestSet):
+    """Grey frames with one white quarter; the sound's first value names the quarter. Item "bad" cannot be read."""
+
+    def __init__(self, ids, classes=None, silent=None):
+        super().__init__(ids, 32)
+        self.classes, self.silent = classes, silent
+
+    def frame(self, index):
+        if self.ids[index] == "bad":
+            raise ValueError("bad.jpg cannot be read")
+        return np.zeros((64, 64, 3), np.uint8)
+
+    def spect(self, index):
+        return torch.full((3, 1, 96, 64), float(index % 4))
+
+    def gt_map(self, index):
+        if self.ids[index] == "no box":
+            return vggss_map([])
+        x, y = (index % 4) % 2 / 2, (index % 4) // 2 / 2
+        return vggss_map([(x, y, x + 0.5, y + 0.5)])
+
+
+class Ears(nn.Module):
+    """Points at the quarter that the sound names; with deaf=True nowhere."""
+
+    def __init__(self, deaf=False, value=1.0):
+        super().__init__()
+        self.deaf, self.value = deaf, value
+
+    def localize(self, image, spect):
+        maps = torch.zeros(len(image), 2, 2)
+        if not self.deaf:
+            maps.view(-1, 4)[torch.arange(len(image)), spect[:, 0, 0, 0, 0].long()] = self.value
+        return maps.repeat_interleave(7, 1).repeat_interleave(7, 2)
+
+
+def run(test_set, model, **options):
+    return evaluate(model, build_test_loader(test_set, 4, 0), torch.device("cpu"), **options)
+
+
+def test_evaluation_of_a_model_that_listens():
+    result = run(Toy([f"i{k}" for k in range(9)]), Ears(), num_visual=5)  # the last batch holds one
+    assert [item["id"] for item in result.items] == [f"i{k}" for k in range(9)]
+    assert result.summary()["ciou"] == 1 and result.summary()["n"] == 9
+    assert result.summary()["audio_free"]["whole_image"]["auc"] == pytest.approx(0.275)  # IoU 0.25: 6 thresholds of 21
+    assert [picture["id"] for picture in result.pictures] == [f"i{k}" for k in range(5)]
+    assert result.pictures[0]["heat"].shape == (GT_SIZE, GT_SIZE)
+
+
+def test_evaluation_in_its_corners():
+    result = run(Toy(["a", "no box", "c"]), Ears())
+    assert [item["iou"] > 0.9 for item in result.items] == [True, False, True]
+    assert result.summary()["without_box"] == ["no box"] and result.items[1]["iou"] == 0
+    assert run(Toy(["a", "b"]), Ears(deaf=True)).summary()["ciou"] == 0
+    with pytest.raises(ValueError, match="a: its similarity map is not finite"):
+        run(Toy(["a"]), Ears(value=float("nan")))
+    with pytest.raises(ValueError, match="bad: bad.jpg cannot be read"):
+        run(Toy(["a", "bad"]), Ears())
+    partial = run(Toy(["a", "bad", "c"]), Ears(), skip_missing=True).summary()
+    assert partial["n"] == 2 and partial["missing"] == [{"id": "bad", "error": "bad.jpg cannot be read"}]
+    with pytest.raises(ValueError, match="no item"):
+        run(Toy(["bad"] * 1), Ears(), skip_missing=True).summary()
+
+
+def test_swapped_sounds_come_from_what_is_seen_but_silent():
+    classes = ["cat", "dog", "bell", "cat", "dog", "bell"]
+    silent = [["dog"], ["bell"], ["cat"], ["bell"], ["cat"], ["cow"]]
+    swapped = SwappedSounds(Toy([f"i{k}" for k in range(6)], classes, silent), seed=3)
+    assert [classes[donor] for donor in swapped.donors[:5]] == ["dog", "bell", "cat", "bell", "cat"]
+    assert classes[swapped.donors[5]] != "bell"  # no cow in the set
+    plain = SwappedSounds(Toy([f"i{k}" for k in range(6)]), seed=3)
+    assert all(donor != index for index, donor in enumerate(plain.donors))
+    assert plain[2]["spect"][0, 0, 0, 0] == plain.donors[2] % 4
+    assert SwappedSounds(Toy(["alone"])).donors == [0]

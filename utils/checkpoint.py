@@ -1,0 +1,90 @@
+"""Weights on disk: the published files, and the checkpoints of a run. Written atomically, read without pickled code."""
+
+import hashlib
+import os
+import pickle
+import re
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+RESNET_URL = "https://download.pytorch.org/models/resnet18-5c106cde.pth"
+VGGISH_URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
+SACL_URL = "the authors' release at https://github.com/zjsong/SACL"
+
+
+@contextmanager
+def replacing(path, mode, **options):
+    """Opens a file so that `path` holds the old one or the whole new one, whatever happens meanwhile."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, mode, **options) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_text(path, text):
+    with replacing(path, "w") as file:
+        file.write(text)
+
+
+def save(state, path):
+    """Writes a checkpoint, atomically."""
+    # torch's checksum of each tensor takes five times as long as writing it (2.4 s against 0.5 s for 1 GB).
+    torch.serialization.set_crc32_options(False)
+    with replacing(path, "wb") as file:
+        torch.save(state, file)
+
+
+def load(path, source="another run"):
+    """Reads a checkpoint onto the CPU, tensors and plain values only (weights_only).
+
+    source: where the file can be had, for the message. The first eight hex digits of the file's sha256 are checked
+    where its name ends with them (name-1a2b3c4d.pth). Raises FileNotFoundError or ValueError naming the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: get it from {source}")
+    stated = re.search(r"-([0-9a-f]{8})$", path.stem)
+    if stated and not sha256(path).startswith(stated[1]):
+        raise ValueError(
+            f"{path} does not have the sha256 prefix {stated[1]} of its name: download it again from {source}"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path} is not a readable checkpoint ({reason}): get it again from {source}") from None
+
+
+def sha256(path):
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_weights(network, path, source, unused=(), absent=()):
+    """Fills a network from a state_dict file. Key prefixes in `unused` may be in the file and are ignored, those in
+    `absent` may be missing and stay as they are; any other difference in keys or shapes is a ValueError."""
+    state = load(path, source)
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"{path} is not a state_dict of tensors: get it from {source}")
+    state = {key: value for key, value in state.items() if not key.startswith(tuple(unused))}
+    expected = network.state_dict()
+    # Files older than torch 0.4.1, the published ResNet among them, lack BatchNorm's counters.
+    absent = (*absent, *(key for key in expected if key.endswith("num_batches_tracked")))
+    wrong = [f"{key} is missing" for key in expected if key not in state and not key.startswith(absent)]
+    wrong += [f"{key} is unknown" for key in state if key not in expected]
+    wrong += [
+        f"{key} is {tuple(value.shape)}, not {tuple(expected[key].shape)}"
+        for key, value in state.items()
+        if key in expected and value.shape != expected[key].shape
+    ]
+    if wrong:
+        raise ValueError(
+            f"{path} does not fit {type(network).__name__} ({wrong[0]}, {len(wrong)} in all): get it from {source}"
+        )
+    network.load_state_dict(state, strict=False)

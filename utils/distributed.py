@@ -1,0 +1,69 @@
+"""One process, or several started by torchrun: who am I, and what do the others hold?"""
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch.distributed.nn.functional import all_gather
+
+
+def init(device_name):
+    """Joins torchrun's process group where there is one, and returns this process's torch.device.
+
+    device_name: "auto" (CUDA where it works, else CPU), "cpu" or "cuda".
+    Raises ValueError if CUDA is asked for and torch does not see any.
+    """
+    cuda = torch.cuda.is_available()
+    if device_name == "cuda" and not cuda:
+        raise ValueError("--device cuda: torch sees no CUDA device; install a CUDA build of torch or use --device cpu")
+    cuda = cuda and device_name != "cpu"
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("nccl" if cuda else "gloo")
+    return device
+
+
+def shut_down():
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank():
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size():
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main():
+    """True in the one process that writes."""
+    return rank() == 0
+
+
+def barrier():
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def gather(rows):
+    """Rows (b, ...) of every process, in the order of ranks: (world_size b, ...). Gradients find their way back."""
+    return torch.cat(all_gather(rows)) if dist.is_initialized() else rows
+
+
+def gather_lists(items):
+    """The list of every process, joined in the order of ranks. Any picklable items; the same result everywhere."""
+    if not dist.is_initialized():
+        return items
+    lists = [None] * world_size()
+    dist.all_gather_object(lists, items)
+    return [item for part in lists for item in part]
+
+
+def any_process(flag):
+    """True in every process as soon as `flag` is true in one."""
+    if not dist.is_initialized():
+        return flag
+    return any(gather_lists([flag]))
