@@ -361,10 +361,37 @@ THINGS = {  # name: its drawing, its width / height
 }
 
 
+# Each kind is cut from a paper of its own, so that every part of it, not only its most telling one, looks like it:
+# hue, saturation and value, and where the darker half of the pattern lies, x and y in units of its period.
+PAPERS = {
+    "bell": ((0.13, 0.85, 1.0), lambda x, y: y % 1 < 0.5),
+    "drum": ((0.0, 0.85, 0.9), lambda x, y: (y + np.abs(x % 1 - 0.5)) % 1 < 0.5),
+    "bird": ((0.33, 0.8, 0.75), lambda x, y: np.hypot(x % 1 - 0.5, (y + np.floor(x) / 2) % 1 - 0.5) > 0.42),
+    "siren": ((0.63, 0.85, 0.95), lambda x, y: x % 1 < 0.5),
+    "car": ((0.77, 0.6, 0.9), lambda x, y: (x + y) % 1 < 0.5),
+    "guitar": ((0.06, 0.7, 0.55), lambda x, y: np.sin(9 * x + np.sin(5 * y)) > 0.6),
+    "clock": ((0.91, 0.5, 1.0), lambda x, y: (x % 1 < 0.5) ^ (y % 1 < 0.5)),
+    "kettle": ((0.49, 0.75, 0.85), lambda x, y: np.hypot(x % 1 - 0.5, y % 1 - 0.5) < 0.3),
+}
+PERIOD = 30  # of a paper's pattern, in pixels of the sprite
+
+
 def draw_thing(name, rng):
     """One example of a class: (h, w, 4) float32 RGBA in 0 ... 255, colours times alpha, cropped to its opaque box."""
     draw, aspect = THINGS[name]
     pen = Pen(aspect * np.exp(rng.uniform(-0.14, 0.14)), rng.uniform(-8, 8))
     draw(pen, rng)
-    sprite = pen.sprite(INK)
+    sprite = _on_paper(pen.sprite(INK), *PAPERS[name], rng)
     return np.ascontiguousarray(sprite[:, ::-1]) if rng.random() < 0.5 else sprite
+
+
+def _on_paper(sprite, colour, pattern, rng):
+    """The drawing, two thirds of its colours replaced by the paper's under the drawing's light and shade."""
+    hue, saturation, value = colour
+    paper = np.float32(hsv(hue + rng.normal(0, 0.015), saturation, value * rng.uniform(0.9, 1.05)))
+    y, x = np.indices(sprite.shape[:2]) / (PERIOD * rng.uniform(0.8, 1.2)) + rng.random((2, 1, 1))
+    alpha = sprite[..., 3:] / 255
+    light = 0.45 * alpha + 0.75 * sprite[..., :3].mean(axis=2, keepdims=True) / 255
+    printed = paper * light * np.where(pattern(x, y), 0.72, 1.0)[..., None]
+    sprite[..., :3] = np.minimum(sprite[..., :3] / 3 + printed * 2 / 3, 255 * alpha)
+    return sprite

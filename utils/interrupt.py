@@ -19,7 +19,7 @@ class Interrupt:
         print("\nstopping after this step and saving; Ctrl-C again to stop at once", file=sys.stderr)
 
     def agreed(self, step):
-        """True in every process alike once a Ctrl-C has reached any; several of them ask each other every tenth step."""
+        """True in every process alike once a Ctrl-C has reached any; several ask each other every tenth step."""
         if distributed.world_size() == 1:
             return self.requested
         return step % 10 == 0 and distributed.any_process(self.requested)
