@@ -11,7 +11,7 @@ import torch
 
 RESNET_URL = "https://download.pytorch.org/models/resnet18-5c106cde.pth"
 VGGISH_URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
-SACL_URL = "the authors' release at https://github.com/zjsong/SACL"
+SACL_URL = "a run of main.py, or the authors' release at https://github.com/zjsong/SACL"
 
 
 @contextmanager
