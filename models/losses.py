@@ -80,10 +80,11 @@ def positive_masks(retained, regions):
     best = overlap.amax(dim=1, keepdim=True)
     chosen = labels[0].masked_fill(overlap < best, torch.inf).amin(dim=1, keepdim=True)
 
-    segments = [(view == chosen).view_as(retained[0]) | (best < 0)[:, :, None] for view in labels]
-    masks = [cells & segment for cells, segment in zip(retained, segments, strict=True)]
-    empty = ~masks[1].flatten(1).any(dim=1)
-    return [masks[0], torch.where(empty[:, None, None], segments[1], masks[1])]
+    found = (best >= 0)[:, :, None]
+    segments = [(view == chosen).view_as(retained[0]) for view in labels]
+    masks = [cells & (segment | ~found) for cells, segment in zip(retained, segments, strict=True)]
+    empty = found & ~masks[1].any(dim=(1, 2), keepdim=True)
+    return [masks[0], torch.where(empty, segments[1], masks[1])]
 
 
 def negatives(sound, ratio):

@@ -55,8 +55,8 @@ def load(path, source="another run"):
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is not a readable checkpoint ({reason}): get it again from {source}") from None
 
 
