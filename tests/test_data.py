@@ -176,8 +176,8 @@ def test_colour_jitter_ranges():
     red[...] = (200, 20, 20)
     hues = [cv2.cvtColor(colour_jitter(red, rng), cv2.COLOR_RGB2HSV_FULL)[0, 0, 0] for _ in range(400)]
     turns = (np.array(hues).astype(int) + 128) % 256 - 128
-    assert -28 <= turns.min() < -20
-    assert 20 < turns.max() <= 28  # a tenth of a turn is 25.5 of 255, and rounding
+    assert -30 <= turns.min() < -20
+    assert 20 < turns.max() <= 30  # a tenth of a turn is 25.5 of 255; the rest is rounding
 
 
 def test_images_are_resized_as_pillow_does():

@@ -125,7 +125,9 @@ def test_a_missing_item_stops_the_test_or_is_reported(workplace, datasets, pair)
 
 
 def test_errors_are_one_sentence(workplace):
-    assert "resnet18-5c106cde.pth is missing" in fail("main.py --data_path Datasets/Demo --batch_size_per_gpu 8 --ckpt a", workplace)
+    assert "resnet18-5c106cde.pth is missing" in fail(
+        "main.py --data_path Datasets/Demo --batch_size_per_gpu 8 --ckpt a", workplace
+    )
     assert "144k_unlabeled is missing" in fail("main.py --trainset vggsound --num_train 144000 --ckpt b", workplace)
     assert "nothing to --resume" in fail("main.py --resume --ckpt c", workplace)
     assert "do not fill one batch" in fail(f"main.py {TINY} --batch_size_per_gpu 25 --ckpt d", workplace)
