@@ -24,7 +24,11 @@ from utils.seed import EpochSampler, seed_everything, start_worker
 
 def main():
     args = parse_args()
-    device = distributed.init(args.device)
+    with distributed.processes(args.device) as device:
+        train(args, device)
+
+
+def train(args, device):
     seed_everything(args.seed)
     run = RunLog(args)
     train_loader, test_loaders = build_loaders(args, device)
@@ -43,13 +47,8 @@ def main():
     steps = train_loader.batch_sampler.steps
     done = position["epoch"] * steps + position["step"]
     samples = args.batch_size_per_gpu * distributed.world_size()
-    bar = tqdm(
-        total=args.num_epoch * steps * samples,
-        initial=done * samples,
-        unit=" samples",
-        unit_scale=True,
-        disable=not distributed.is_main(),
-    )
+    total, hidden = args.num_epoch * steps * samples, not distributed.is_main()
+    bar = tqdm(total=total, initial=done * samples, unit=" samples", unit_scale=True, disable=hidden)
     while position["epoch"] < args.num_epoch:
         started = time.monotonic()
         train_one_epoch(trained, train_loader, criterion, optimizer, position, args, bar, interrupt)
@@ -70,7 +69,6 @@ def main():
         run.save_last(model, optimizer, position)
     bar.close()
     run.finish(results)
-    distributed.shut_down()
 
 
 def build_loaders(args, device):

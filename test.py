@@ -16,16 +16,15 @@ from utils.visualize import save_overlays
 
 def main():
     args = parse_args()
-    device = distributed.init(args.device)
-    model = build_model(args).to(device)
-    test_set = build_test_set(args.testset, args)
-    if args.swap_sounds:
-        test_set = SwappedSounds(test_set, args.seed)
-    loader = build_test_loader(test_set, args.batch_size_per_gpu, args.workers)
-    evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing)
-    if distributed.is_main():
-        report(evaluation, args)
-    distributed.shut_down()
+    with distributed.processes(args.device) as device:
+        model = build_model(args).to(device)
+        test_set = build_test_set(args.testset, args)
+        if args.swap_sounds:
+            test_set = SwappedSounds(test_set, args.seed)
+        loader = build_test_loader(test_set, args.batch_size_per_gpu, args.workers)
+        evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing)
+        if distributed.is_main():
+            report(evaluation, args)
 
 
 def report(evaluation, args):

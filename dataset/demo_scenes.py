@@ -6,12 +6,13 @@ from itertools import combinations
 import cv2
 import numpy as np
 
+from dataset.demo_pen import hsv
 from dataset.demo_sounds import play_thing
-from dataset.demo_things import THINGS, draw_thing, hsv
+from dataset.demo_things import THINGS, draw_thing
 
 SIZE = 256  # side of a frame, pixels
 CLASSES = tuple(THINGS)
-AREAS = (0.15, 0.4)  # of a thing's box, as a share of the frame, before it may have to shrink
+AREAS = (0.22, 0.4)  # of a thing's box, as a share of the frame, before it may have to shrink
 SMALLEST = 0.105
 OVERLAP = 0.1  # largest shared area of two boxes, as a share of the smaller
 TRIES = 64
@@ -34,7 +35,7 @@ def make_scene(rng, sounding=None):
 
     The things are laid out before it is decided where the sounding one goes: its size and place tell nothing.
     """
-    count = 2 if rng.random() < 0.75 else 3
+    count = 2 if rng.random() < 0.8 else 3
     sounding = CLASSES[rng.integers(len(CLASSES))] if sounding is None else sounding
     others = [name for name in CLASSES if name != sounding]
     names = rng.permutation([sounding, *rng.choice(others, count - 1, replace=False)]).tolist()

@@ -36,13 +36,13 @@ def _glide(frequency):
 
 
 def _bell(rng):
-    """Slow strokes with long inharmonic partials."""
-    pitch, decay = rng.uniform(600, 1000), rng.uniform(0.5, 0.9)
+    """An alarm bell: quick strokes with long inharmonic partials."""
+    pitch, decay = rng.uniform(740, 860), rng.uniform(0.5, 0.9)
     ratios = np.array([0.5, 1.0, 1.19, 1.5, 2.0, 2.52, 3.01, 4.17, 5.43]) * (1 + 0.004 * rng.standard_normal(9))
     strength = np.array([0.5, 1, 0.7, 0.35, 0.8, 0.45, 0.4, 0.3, 0.2]) * rng.uniform(0.6, 1.2, 9)
     partials = np.sin(2 * np.pi * pitch * ratios[:, None] * TIME + rng.uniform(0, 6, (9, 1)))
     stroke = strength @ (partials * np.exp(-TIME * (ratios[:, None] ** 0.7) / decay))
-    return _train(_times(rng, rng.uniform(0.5, 0.85), 0.02), lambda k: stroke * rng.uniform(0.7, 1))
+    return _train(_times(rng, rng.uniform(0.2, 0.28), 0.02), lambda k: stroke * rng.uniform(0.7, 1))
 
 
 def _drum(rng):
@@ -52,12 +52,14 @@ def _drum(rng):
     thump = np.sin(_glide(low + (high - low) * np.exp(-t / 0.03))) * np.exp(-t / decay)
     skin = _band(rng.standard_normal(len(t)), 150, 700) * np.exp(-t / 0.03)
     accents = rng.choice([1.0, 0.5, 0.75], int(rng.integers(3, 5)))
-    return _train(_times(rng, rng.uniform(0.16, 0.3), 0.03), lambda k: accents[k % len(accents)] * (thump + 0.5 * skin))
+    return _train(
+        _times(rng, rng.uniform(0.14, 0.22), 0.03), lambda k: accents[k % len(accents)] * (thump + 0.5 * skin)
+    )
 
 
 def _bird(rng):
     """Phrases of fast, high chirps."""
-    pitch, notes, length = rng.uniform(3800, 5200), int(rng.integers(3, 6)), rng.uniform(0.05, 0.09)
+    pitch, notes, length = rng.uniform(4000, 5000), int(rng.integers(3, 6)), rng.uniform(0.05, 0.09)
     rise = rng.uniform(0.15, 0.35) * rng.choice([-1, 1])
     t = TIME[: int(length * RATE)]
 
@@ -71,8 +73,8 @@ def _bird(rng):
 
 def _siren(rng):
     """A tone with odd harmonics that wails up and down."""
-    low, high = rng.uniform(500, 700), rng.uniform(1300, 1700)
-    wave = np.sin(2 * np.pi * (TIME / rng.uniform(0.6, 1.2) + rng.random()))
+    low, high = rng.uniform(560, 640), rng.uniform(1400, 1600)
+    wave = np.sin(2 * np.pi * (TIME / rng.uniform(0.2, 0.3) + rng.random()))
     phase = _glide(low * (high / low) ** (0.5 + 0.5 * wave))
     return np.sin(phase) + rng.uniform(0.25, 0.45) * np.sin(3 * phase) + rng.uniform(0.08, 0.2) * np.sin(5 * phase)
 
@@ -85,15 +87,15 @@ def _car(rng):
     strength = harmonics**-0.8 * rng.uniform(0.5, 1.2, 24)
     stroke = strength @ np.sin(harmonics[:, None] * cycle + rng.uniform(0, 6, (24, 1)))
     buzz = np.interp(phase % (2 * np.pi), cycle, stroke)
-    rough = _band(rng.standard_normal(SAMPLES), 120, 1000)
+    rough = _band(rng.standard_normal(SAMPLES), 400, 2000)
     return (buzz + 2.0 * rough) * (1 + 0.5 * np.sin(phase / 2))
 
 
 def _guitar(rng):
     """Plucked strings (Karplus-Strong): an arpeggio over a chord."""
-    root = rng.uniform(150, 230)
+    root = rng.uniform(180, 210)
     chord = root * 2 ** (np.array([0, 3 + rng.integers(2), 7, 12, 15, 19]) / 12)
-    damping = rng.uniform(0.3, 0.5)
+    damping = rng.uniform(0.3, 0.4)
 
     def pluck(k):
         period = round(RATE / rng.choice(chord))
@@ -103,25 +105,25 @@ def _guitar(rng):
         burst[:period] = rng.uniform(-1, 1, period)
         return lfilter([1.0], loop, burst)
 
-    return _train(_times(rng, rng.uniform(0.2, 0.36)), pluck)
+    return _train(_times(rng, rng.uniform(0.1, 0.16)), pluck)
 
 
 def _clock(rng):
     """Sharp ticks and tocks."""
     t = TIME[: RATE // 20]
-    pitch, decay = rng.uniform(2000, 2600), rng.uniform(0.004, 0.009)
+    pitch, decay = rng.uniform(2200, 2500), rng.uniform(0.005, 0.009)
 
     def tick(k):
         ring = np.sin(2 * np.pi * pitch * (1.0, 0.8)[k % 2] * t) + 0.6 * np.sin(2 * np.pi * 2.1 * pitch * t)
         return (ring + 1.2 * rng.standard_normal(len(t))) * np.exp(-t / decay)
 
-    return _train(_times(rng, rng.uniform(0.14, 0.26), 0.01), tick)
+    return _train(_times(rng, rng.uniform(0.1, 0.15), 0.01), tick)
 
 
 def _kettle(rng):
     """A steady whistle in a hiss of steam."""
     tremble, drift = 0.01 * np.sin(2 * np.pi * rng.uniform(4, 8) * TIME), rng.uniform(-0.03, 0.03) * TIME
-    phase = _glide(rng.uniform(1900, 2700) * (1 + tremble + drift))
+    phase = _glide(rng.uniform(2100, 2500) * (1 + tremble + drift))
     steam = _band(rng.standard_normal(SAMPLES), 2500, 7500)
     return np.sin(phase) + rng.uniform(0.1, 0.3) * np.sin(2 * phase) + rng.uniform(0.4, 0.8) * steam
 

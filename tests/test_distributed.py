@@ -1,6 +1,7 @@
 """Several processes compute what one would: loss and gradients of the same global batch."""
 
 import os
+from socket import socket
 
 import pytest
 import torch
@@ -26,12 +27,18 @@ class Heads(nn.Module):
         return [self.see(view) for view in vision], self.hear(audio)
 
 
-def gradients(rank, world, folder):
-    """What process `rank` of `world` gets for its share of a batch of 8; saved by rank 0."""
+def run(rank, world, port, folder):
+    """Process `rank` of `world`, as torchrun would start it; rank 0 saves what it found."""
     if world > 1:
-        os.environ.update(MASTER_ADDR="localhost", RANK=str(rank), WORLD_SIZE=str(world))
-        os.environ.setdefault("MASTER_PORT", "29555")
-        distributed.init("cpu")
+        os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world))
+    with distributed.processes("cpu"):
+        result = share_of_a_batch(rank, world)
+        if rank == 0:
+            torch.save(result, folder / f"{world}.pt")
+
+
+def share_of_a_batch(rank, world):
+    """Loss and gradients of one batch of 8 in `world` parts, and which batches an epoch has for each process."""
     vision, audio, sound, regions = random_inputs(5, batch=8)
     mine = slice(rank * 8 // world, (rank + 1) * 8 // world)
     model = Heads()
@@ -42,16 +49,16 @@ def gradients(rank, world, folder):
     loss.backward()
     losses = distributed.gather_lists([loss.item()])
     shares = distributed.gather_lists([(rank, list(EpochSampler(17, 4 // world, seed=3)))])
-    if rank == 0:
-        result = {"loss": sum(losses) / world, "shares": shares}
-        torch.save({**result, "grads": [p.grad for p in model.parameters()]}, folder / f"{world}.pt")
-    distributed.shut_down()
+    return {"loss": sum(losses) / world, "shares": shares, "grads": [p.grad for p in model.parameters()]}
 
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(world, tmp_path):
-    gradients(0, 1, tmp_path)
-    mp.spawn(gradients, (world, tmp_path), nprocs=world)
+    run(0, 1, None, tmp_path)
+    with socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    mp.spawn(run, (world, port, tmp_path), nprocs=world)
     one, many = (torch.load(tmp_path / f"{n}.pt") for n in (1, world))
     assert many["loss"] == pytest.approx(one["loss"], rel=1e-5)
     for single, shared in zip(one["grads"], many["grads"], strict=True):

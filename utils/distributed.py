@@ -1,13 +1,16 @@
 """One process, or several started by torchrun: who am I, and what do the others hold?"""
 
+import gc
 import os
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 
 
-def init(device_name):
-    """Joins torchrun's process group where there is one, and returns this process's torch.device.
+@contextmanager
+def processes(device_name):
+    """Joins torchrun's process group where there is one, and leaves it at the end: yields this process's torch.device.
 
     device_name: "auto" (CUDA where it works, else CPU), "cpu" or "cuda".
     Raises ValueError if CUDA is asked for and torch does not see any.
@@ -21,11 +24,11 @@ def init(device_name):
         torch.cuda.set_device(device)
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("nccl" if cuda else "gloo")
-    return device
-
-
-def shut_down():
+    yield device
     if dist.is_initialized():
+        # DistributedDataParallel must go first: as the group's last owner it would hold the interpreter's lock while it
+        # waits for gloo's thread, which may be waiting for that lock to drop the tensors of the last gather.
+        gc.collect()
         dist.destroy_process_group()
 
 
