@@ -10,7 +10,7 @@ weights_resnet_imgnet = "./models/resnet/resnet18-5c106cde.pth"
 weights_vggish = "./models/torchvggish/torchvggish/vggish_pretrained/vggish-10086976.pth"
 
 # What `python main.py` runs with where there is no data set: small enough to learn from scratch on two CPU cores in
-# five minutes. All that differs from the published settings differs because nothing is pre-trained:
+# six minutes. All that differs from the published settings differs because nothing is pre-trained:
 # - a higher temperature, a fast frame network (its batch norm bears it) and a slow sound network (it has none, and wide
 #   layers: a tenth more, and all sounds soon look alike);
 # - one region (gridSize 1): which Felzenszwalb region holds the similar cells means nothing as long as the similarity
