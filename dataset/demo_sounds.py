@@ -52,9 +52,8 @@ def _drum(rng):
     thump = np.sin(_glide(low + (high - low) * np.exp(-t / 0.03))) * np.exp(-t / decay)
     skin = _band(rng.standard_normal(len(t)), 150, 700) * np.exp(-t / 0.03)
     accents = rng.choice([1.0, 0.5, 0.75], int(rng.integers(3, 5)))
-    return _train(
-        _times(rng, rng.uniform(0.14, 0.22), 0.03), lambda k: accents[k % len(accents)] * (thump + 0.5 * skin)
-    )
+    beat = thump + 0.5 * skin
+    return _train(_times(rng, rng.uniform(0.14, 0.22), 0.03), lambda k: accents[k % len(accents)] * beat)
 
 
 def _bird(rng):
