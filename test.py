@@ -11,6 +11,7 @@ from models import build_model
 from utils import checkpoint, distributed
 from utils.errors import one_sentence_errors
 from utils.evaluation import AUDIO_FREE, RULE, build_test_loader, describe, evaluate
+from utils.files import replacing, write_text
 from utils.visualize import save_overlays
 
 
@@ -33,8 +34,8 @@ def report(evaluation, args):
     folder.mkdir(parents=True, exist_ok=True)
     results = {"testset": args.testset, "sounds": "swapped" if args.swap_sounds else "own"}
     results |= {**evaluation.summary(), "rule": RULE, "checkpoint": describe_checkpoint(args), "arguments": vars(args)}
-    checkpoint.write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
-    with checkpoint.replacing(folder / "per_sample.csv", "w", newline="") as file:
+    write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    with replacing(folder / "per_sample.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, ["id", "iou", *AUDIO_FREE], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(evaluation.items)

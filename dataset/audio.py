@@ -18,30 +18,56 @@ WINDOW, HOP, FFT = 400, 160, 512  # 25 ms, 10 ms, samples
 BANDS, LOWEST, HIGHEST = 64, 125.0, 7500.0  # mel bands, Hz
 PATCH = 96  # frames a patch: 0.96 s
 LOG_OFFSET = 0.01
+SHORTFALL = 0.5  # seconds that a sound may end before the time it says, and still be whole
+
+
+SOUND_FORMATS = (".wav", ".mp3", ".flac", ".ogg", ".m4a")
+
+
+class NoAudioTrack(ValueError):
+    """A file without sound."""
 
 
 def load_clip(path):
     """The middle 3 s of a sound file, mono at 16 kHz; a shorter sound is repeated until it lasts.
 
-    Reads WAV without further libraries, and whatever FFmpeg knows (flac, mp3, ogg, mp4, ...) through PyAV.
-    Returns (48000,) float32 in [-1, 1]. Raises ValueError with the file's name if it cannot be read or is empty.
+    Returns (48000,) float32 in [-1, 1]. Raises as read_sound, and ValueError for a file without a single sample.
+    """
+    waveform = read_sound(path)
+    if len(waveform) == 0:
+        raise ValueError(f"{path} holds no sound: replace the file")
+    return centre(waveform)
+
+
+def centre(waveform):
+    """The middle 3 s of a waveform (n,) at 16 kHz, (48000,); a shorter one is repeated until it lasts."""
+    if len(waveform) < SAMPLES:
+        waveform = np.tile(waveform, SAMPLES // len(waveform) + 1)
+    start = len(waveform) // 2 - SAMPLES // 2
+    return waveform[start : start + SAMPLES]
+
+
+def read_sound(path):
+    """The sound of a file, mono at 16 kHz: (n,) float32 in [-1, 1]; of a long one its middle minute.
+
+    Reads WAV without further libraries, and whatever FFmpeg knows (flac, mp3, ogg, mp4, ...) through PyAV. Raises
+    FileNotFoundError, NoAudioTrack, or ValueError with the file's name if it cannot be read.
     """
     path = Path(path)
     try:
         rate, waveform = _read_wav(path) if path.suffix.lower() == ".wav" else _read_compressed(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: put the sound there") from None
+    except NoAudioTrack:
+        raise NoAudioTrack(f"{path} has no audio track") from None
     except (ValueError, OSError, struct.error) as error:  # PyAV's errors are OSErrors or ValueErrors
         raise ValueError(f"{path} cannot be read as sound ({error}): replace the file") from None
-    if len(waveform) == 0:
-        raise ValueError(f"{path} holds no sound: replace the file")
+    middle, half = len(waveform) // 2, 30 * rate
+    waveform = waveform[max(middle - half, 0) : middle + half]
     if rate != RATE:
         ratio = Fraction(RATE, rate)
         waveform = resample_poly(waveform, ratio.numerator, ratio.denominator).astype(np.float32)
-    if len(waveform) < SAMPLES:
-        waveform = np.tile(waveform, SAMPLES // len(waveform) + 1)
-    start = len(waveform) // 2 - SAMPLES // 2
-    return waveform[start : start + SAMPLES]
+    return waveform
 
 
 def _read_wav(path):
@@ -63,14 +89,17 @@ def _read_compressed(path):
 
     with av.open(str(path)) as container:
         if not container.streams.audio:
-            raise ValueError("it has no audio track")
+            raise NoAudioTrack
         stream = container.streams.audio[0]
         resampler = av.AudioResampler(format="fltp", rate=stream.rate)
-        frames = [part.to_ndarray() for frame in container.decode(stream) for part in resampler.resample(frame)]
-        rate = stream.rate
-    if not frames:
-        return rate, np.zeros(0, np.float32)
-    return rate, _mono(np.concatenate(frames, axis=1).T)
+        frames = [
+            _mono(part.to_ndarray().T) for frame in container.decode(stream) for part in resampler.resample(frame)
+        ]
+        rate, length = stream.rate, float((stream.duration or 0) * stream.time_base)
+    waveform = np.concatenate(frames) if frames else np.zeros(0, np.float32)
+    if len(waveform) / rate < length - SHORTFALL:
+        raise ValueError(f"it ends after {len(waveform) / rate:.1f} of {length:.1f} s")
+    return rate, waveform
 
 
 def _mono(samples):

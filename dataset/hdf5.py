@@ -4,14 +4,19 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
+
+JPEG = h5py.vlen_dtype(np.uint8)  # a frame stored as the bytes of a JPEG file
+JPEG_QUALITY = 95
 
 
 class HDF5Array:
     """The dataset `name` of several HDF5 files, in the order given, as one read-only array.
 
-    Files are opened once per process and on first use, so that an instance can be handed to loader workers.
+    Files are opened once per process and on first use, so that an instance can be handed to loader workers. Rows
+    that are stored as JPEG files come back as pictures.
 
     Raises FileNotFoundError for a missing file, ValueError (with the file's name) for one that is not HDF5,
     lacks the dataset, or whose rows are not of the shape `row_shape`.
@@ -28,11 +33,15 @@ class HDF5Array:
         return int(self.starts[-1])
 
     def __getitem__(self, index):
-        """Row `index` (0 <= index < len), as stored."""
+        """Row `index` (0 <= index < len), as stored; a JPEG file as (h, w, 3) uint8 RGB."""
         if not 0 <= index < len(self):
             raise IndexError(f"{self.paths[0].parent}: row {index} of {self.name}, which has {len(self)} rows")
         shard = int(np.searchsorted(self.starts, index, side="right")) - 1
-        return self._dataset(shard)[index - self.starts[shard]]
+        dataset = self._dataset(shard)
+        row = dataset[index - self.starts[shard]]
+        if dataset.ndim > 1:
+            return row
+        return decode_jpeg(row, f"{self.paths[shard]}, row {index - self.starts[shard]}")
 
     def _dataset(self, shard):
         # HDF5 handles do not survive a fork: each process keeps its own.
@@ -55,23 +64,42 @@ def _check(path, name, row_shape):
                 raise ValueError(
                     f"{path} has no dataset '{name}' (it has {sorted(file)}): rename it, or prepare the file anew"
                 )
-            shape = file[name].shape
+            shape, dtype = file[name].shape, file[name].dtype
     except OSError as error:
         raise ValueError(f"{path} cannot be read as HDF5 ({error}): download or prepare it again") from None
-    if shape[1:] != row_shape:
+    is_jpeg = len(row_shape) == 3 and h5py.check_vlen_dtype(dtype) == np.uint8
+    if shape[1:] != (() if is_jpeg else row_shape):
         raise ValueError(f"{path}: '{name}' has rows of shape {shape[1:]}, expected {row_shape}: prepare the file anew")
     return shape[0]
 
 
+def encode_jpeg(frame):
+    """(h, w, 3) uint8 RGB -> (n,) uint8, the bytes of a JPEG file."""
+    picture = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+
+
+def decode_jpeg(content, where):
+    """The inverse of encode_jpeg, but for JPEG's losses; raises ValueError beginning with `where`."""
+    picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    if picture is None:
+        raise ValueError(f"{where} is no JPEG picture: prepare the file anew")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
 @contextmanager
 def hdf5_writer(path, name, row_shape, dtype, rows, **options):
-    """Yields an empty dataset (rows, *row_shape) to fill; the file gets its name only when it is complete.
+    """Yields an empty dataset (rows, *row_shape) to fill, which may be resized; the file gets its name only when it is
+    complete and on the disk.
 
-    Chunks hold one row, so that reading a sample reads nothing else.
+    Chunks hold one row, so that reading a sample reads nothing else; of rows of varying length, 256.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with h5py.File(partial, "w") as file:
-        yield file.create_dataset(name, (rows, *row_shape), dtype, chunks=(1, *row_shape), **options)
+        limits, chunk = (None, *row_shape), (1, *row_shape) if row_shape else (256,)
+        yield file.create_dataset(name, (rows, *row_shape), dtype, maxshape=limits, chunks=chunk, **options)
+    with partial.open("rb+") as written:
+        os.fsync(written.fileno())
     os.replace(partial, path)

@@ -15,6 +15,7 @@ from models.resnet import FrameNet
 from models.sacl import SACL
 from models.vggish import SoundNet
 from utils import checkpoint
+from utils.files import replacing
 
 SHAPES = json.loads((Path(__file__).parent / "golden" / "sacl_checkpoint_shapes.json").read_text())
 
@@ -169,7 +170,7 @@ def test_pickled_code_is_not_run(published, tmp_path):
 def test_saving_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "last.pth"
     checkpoint.save({"x": torch.ones(2)}, path)
-    with pytest.raises(RuntimeError), checkpoint.replacing(path, "wb") as file:
+    with pytest.raises(RuntimeError), replacing(path, "wb") as file:
         file.write(b"half")
         raise RuntimeError("the disk is full")
     assert torch.equal(checkpoint.load(path)["x"], torch.ones(2))

@@ -13,7 +13,8 @@ from scipy.io import wavfile
 
 from dataset.annotations import check_id
 from dataset.audio import load_clip, log_mel_patches, scale
-from dataset.prepare import map_in_order, new_folder, prepare_pairs, read_manifest
+from dataset.parallel import map_in_order
+from dataset.prepare.pairs import new_folder, prepare_pairs, read_manifest
 from dataset.regions import felzenszwalb_regions
 from dataset.transforms import read_image, resize
 

@@ -1,34 +1,17 @@
 """Weights on disk: the published files, and the checkpoints of a run. Written atomically, read without pickled code."""
 
 import hashlib
-import os
 import pickle
 import re
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from utils.files import replacing
+
 RESNET_URL = "https://download.pytorch.org/models/resnet18-5c106cde.pth"
 VGGISH_URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
 SACL_URL = "a run of main.py, or the authors' release at https://github.com/zjsong/SACL"
-
-
-@contextmanager
-def replacing(path, mode, **options):
-    """Opens a file so that `path` holds the old one or the whole new one, whatever happens meanwhile."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, mode, **options) as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def write_text(path, text):
-    with replacing(path, "w") as file:
-        file.write(text)
 
 
 def save(state, path):

@@ -10,6 +10,7 @@ import torch
 
 from utils import checkpoint, distributed
 from utils.evaluation import RULE, describe
+from utils.files import write_text
 from utils.visualize import save_curves, save_overlays
 
 
@@ -105,7 +106,8 @@ class RunLog:
         best = json.loads((self.folder / "best.json").read_text())
         last = {name: result.summary() for name, result in results.items()}
         self._write("summary.json", {"last": {"epoch": self.lines[-1]["epoch"], **last}, "best": best, "rule": RULE})
-        overview = save_overlays(results["test"].pictures, self.folder / "pictures")
+        drawn = results["test"].pictures
+        overview = [save_overlays(drawn, self.folder / "pictures")] if drawn else []
         args = self.args
         test = ["python", "test.py", "--testset", args.testset, "--data_path", args.data_path]
         test += ["--imgSize", str(args.imgSize), "--weights_frame", str(self.folder / "frame_best.pth")]
@@ -116,7 +118,7 @@ class RunLog:
             f"  sounds swapped     {describe(last['swapped'])}\n"
             + "".join(f"  {name:18} {describe(free)}\n" for name, free in last["test"]["audio_free"].items())
             + f"Best: epoch {best['epoch']}, {describe(best['test'])}, selected on {best['selected_on']}\n"
-            f"Pictures: {overview}, {self.folder / 'curves.png'}\n"
+            f"Pictures: {', '.join(map(str, [*overview, self.folder / 'curves.png']))}\n"
             f"Next: {shlex.join(test)}"
         )
 
@@ -124,7 +126,7 @@ class RunLog:
         self._write_text(name, json.dumps(values, indent=1) + "\n")
 
     def _write_text(self, name, text):
-        checkpoint.write_text(self.folder / name, text)
+        write_text(self.folder / name, text)
 
 
 def say(text):

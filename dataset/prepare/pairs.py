@@ -1,8 +1,6 @@
-"""Your own material -> the HDF5 files that the readers read.
+"""Images with sounds of your own: python -m dataset.prepare pairs --manifest FILE --out DATASETS
 
-python -m dataset.prepare pairs --manifest FILE --out DATASETS
-
-The manifest of `pairs` is a JSON list of objects, one a pair of an image and a sound:
+The manifest is a JSON list of objects, one a pair of an image and a sound:
 
     {"id": "dog_1", "split": "train", "image": "images/dog_1.jpg", "audio": "audio/dog_1.wav",
      "boxes": [[0.1, 0.2, 0.6, 0.9]], "class": "dog"}
@@ -16,36 +14,20 @@ your own tables. What is written into DATASETS/Custom:
     custom_test.csv                                               line i of a csv names row i of the arrays
 """
 
-import argparse
 import json
 import os
 import shutil
-import signal
-from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from dataset.annotations import check_id
-from dataset.audio import SAMPLES, load_clip, log_mel_patches, scale
-from dataset.hdf5 import hdf5_writer
-from dataset.regions import felzenszwalb_regions
-from dataset.transforms import read_image, resize
-
-SIDE = 256  # pixels, of a stored frame
-
-ROWS = {  # what one item becomes: shape, type, HDF5 options
-    "frames": ((SIDE, SIDE, 3), np.uint8, {}),
-    "audios": ((SAMPLES,), np.float32, {}),
-    "spects": ((3, 96, 64), np.float32, {}),
-    "masks": ((SIDE, SIDE), np.uint8, {"compression": "gzip", "compression_opts": 1}),  # 65 kB -> about 1
-}
+from dataset.audio import load_clip
+from dataset.parallel import map_in_order
+from dataset.prepare.rows import TEST_KINDS, TRAIN_KINDS, RowWriter, array_paths, make_row
+from dataset.transforms import read_image
 
 
 def read_manifest(path):
@@ -116,59 +98,18 @@ def check_boxes(boxes, where):
 
 
 def load_pair(item, with_mask):
-    """One item of read_manifest -> its row of each array: a dict of frames, audios, spects and, if asked, masks.
-
-    Shapes and types as in ROWS; audios are scaled. Raises ValueError with the item's id for what cannot be read.
-    """
+    """One item of read_manifest -> its row, see make_row. Raises ValueError with the item's id."""
     try:
-        frame = resize(read_image(item["image"], upright=True), SIDE)
-        audio = scale(load_clip(item["audio"]))
-        row = {"frames": frame, "audios": audio, "spects": log_mel_patches(audio)}
-        if not np.isfinite(row["spects"]).all():
-            raise ValueError(f"{item['audio']} holds numbers that are not finite: replace the file")
+        return make_row(read_image(item["image"], upright=True), load_clip(item["audio"]), with_mask)
     except Exception as error:  # whatever a decoder throws, what helps is to know which item
         raise ValueError(f"item '{item['id']}': {error}") from error
-    return row | {"masks": felzenszwalb_regions(frame)} if with_mask else row
 
 
-def map_in_order(function, items, workers):
-    """Yields function(item) for each item, in order, from `workers` processes (0: in this one).
-
-    Only a few items a worker are under way at any time, so that memory does not grow with the number of items.
-    """
-    if workers == 0:
-        yield from map(function, items)
-        return
-    # A fresh interpreter each: a forked one would share OpenCV's threads and the open HDF5 files.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
-        under_way = deque()
-        for item in items:
-            under_way.append(pool.submit(function, item))
-            if len(under_way) == 4 * workers:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-
-
-def _start_worker():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
-
-
-def write_rows(rows, count, kinds, folder, split, suffix=""):
-    """Writes `count` rows, an iterable of dicts by kind (keys of ROWS), to one HDF5 file a kind.
-
-    The files are folder/h5py_<split>_<kind><suffix>.h5, the dataset in each is <split>_<kind>.
-    """
-    with ExitStack() as files:
-        arrays = {}
-        for kind in kinds:
-            shape, dtype, options = ROWS[kind]
-            name = f"{split}_{kind}"
-            writer = hdf5_writer(Path(folder) / f"h5py_{name}{suffix}.h5", name, shape, dtype, count, **options)
-            arrays[kind] = files.enter_context(writer)
-        for index, row in enumerate(tqdm(rows, split, count, unit=" items")):
-            for kind, array in arrays.items():
-                array[index] = row[kind]
+def write_rows(rows, count, writer):
+    """Adds `count` rows to a RowWriter, under a progress bar, and completes its files."""
+    with writer:
+        for row in tqdm(rows, writer.split, count, unit=" items"):
+            writer.add(row)
 
 
 def write_ids(path, items):
@@ -207,9 +148,9 @@ def new_folder(path):
         raise
 
 
-def prepare_pairs(manifest, out, workers):
+def prepare_pairs(manifest, out, workers, **storage):
     """Turns a `pairs` manifest (file) into the folder out/Custom, as the top of this file shows; a set without test
-    items gets no labeled/ part. Returns the numbers of training and test items.
+    items gets no labeled/ part. storage: formats for RowWriter. Returns the numbers of training and test items.
 
     Raises FileExistsError if out/Custom is there, FileNotFoundError or ValueError for what read_manifest and
     load_pair refuse.
@@ -217,53 +158,13 @@ def prepare_pairs(manifest, out, workers):
     train, test = read_manifest(manifest)
     with new_folder(Path(out) / "Custom") as folder:
         rows = map_in_order(partial(load_pair, with_mask=True), train, workers)
-        write_rows(rows, len(train), list(ROWS), folder / "unlabeled", "train", "_custom")
+        paths = array_paths(folder / "unlabeled", "train", TRAIN_KINDS, "_custom")
+        write_rows(rows, len(train), RowWriter(paths, "train", **storage))
         write_ids(folder / "unlabeled" / "train_ids.csv", train)
         if test:
             rows = map_in_order(partial(load_pair, with_mask=False), test, workers)
-            kinds = [kind for kind in ROWS if kind != "masks"]
-            write_rows(rows, len(test), kinds, folder / "labeled" / "Data", "test")
+            paths = array_paths(folder / "labeled" / "Data", "test", TEST_KINDS)
+            write_rows(rows, len(test), RowWriter(paths, "test", **storage))
             write_boxes(folder / "labeled" / "Annotations" / "custom_test.json", test)
             write_ids(folder / "custom_test.csv", test)
     return len(train), len(test)
-
-
-def _pairs_command(args):
-    train, test = prepare_pairs(args.manifest, args.out, args.workers)
-    print(f"{Path(args.out) / 'Custom'}: {train} training items, {test} test items")
-
-
-def _worker_count(text):
-    """argparse's type of --workers: an int from 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0")
-    return int(text)
-
-
-def parse_arguments(arguments=None):
-    """The command line; `arguments` as in sys.argv[1:]. The namespace's `run` is the subcommand's function."""
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare", description="Write the HDF5 files to train on.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--out", required=True, metavar="DATASETS", help="the data_path of training: gets a folder")
-    shared.add_argument("--workers", type=_worker_count, default=os.cpu_count(), help="processes; 0: only this one")
-    pairs = commands.add_parser("pairs", parents=[shared], help="images with sounds, listed in a JSON file")
-    pairs.add_argument("--manifest", required=True, metavar="FILE", help="JSON list: id, split, image, audio, boxes")
-    pairs.set_defaults(run=_pairs_command)
-    return parser.parse_args(arguments)
-
-
-def main(arguments=None):
-    args = parse_arguments(arguments)
-    try:
-        args.run(args)
-    except (OSError, ValueError) as error:
-        raise SystemExit(str(error)) from None
-    except BrokenProcessPool:
-        raise SystemExit("a worker process was killed, probably for lack of memory: use fewer --workers") from None
-    except KeyboardInterrupt:
-        raise SystemExit("stopped: nothing was kept") from None
-
-
-if __name__ == "__main__":
-    main()

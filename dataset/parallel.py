@@ -1,0 +1,68 @@
+"""Work on many items in several processes, in order."""
+
+import os
+import signal
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+
+def map_in_order(function, items, workers, crashed=None):
+    """Yields function(item) for each item, in order, from `workers` processes (0: in this one).
+
+    Only a few items a worker are under way at any time, so that memory does not grow with the number of items. Where
+    an item kills its process (a decoder can), crashed(item) stands for its result; without `crashed`
+    BrokenProcessPool is raised.
+    """
+    if workers == 0:
+        yield from map(function, items)
+        return
+    items = iter(items)
+    while True:
+        under_way = deque()  # (item, its future)
+        with _pool(workers) as pool:
+            try:
+                for item in items:
+                    under_way.append((item, pool.submit(function, item)))
+                    if len(under_way) == 4 * workers:
+                        yield under_way[0][1].result()
+                        under_way.popleft()
+                while under_way:
+                    yield under_way[0][1].result()
+                    under_way.popleft()
+                return
+            except BrokenProcessPool:
+                if crashed is None:
+                    raise
+        for item, _ in under_way:  # one of them did it: each gets a process to itself
+            with _pool(1) as alone:
+                try:
+                    result = alone.submit(function, item).result()
+                except BrokenProcessPool:
+                    result = crashed(item)
+            yield result
+
+
+@contextmanager
+def _pool(workers):
+    """Worker processes, each a fresh interpreter that computes with one thread.
+
+    A forked one would share OpenCV's threads and the open HDF5 files; and as many threads as there are cores in each
+    would wait for each other.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        os.environ.pop("OMP_NUM_THREADS")
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _start_worker():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle

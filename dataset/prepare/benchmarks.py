@@ -1,0 +1,71 @@
+"""The benchmarks' test sets from the clips at hand: VGG-SS as HDF5 files, and a check of Flickr-SoundNet's folders."""
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dataset.annotations import read_ids, vggss_boxes
+from dataset.parallel import map_in_order
+from dataset.prepare.clips import OK, Clip, crashed, find_clips, read_clip
+from dataset.prepare.ids import clip_name
+from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths
+from dataset.test_sets import FlickrTest
+from utils.files import write_text
+
+MISSING = "missing"
+
+
+def prepare_vggss(videos, out, ids, boxes, workers=0):
+    """Writes out/VGG-Sound: h5py_test_*.h5 and vggss_test_4692.csv for the clips of a list that are in a folder.
+
+    ids: list of the test clips; boxes: VGG-SS's JSON, which must know them. prepared.csv, beside the arrays, has a
+    line for each id of the list: what became of it ("missing": no such clip). Returns a Counter of those states.
+    Raises FileExistsError where there is a set already, ValueError where not one clip can be used.
+    """
+    folder = Path(out) / "VGG-Sound"
+    data, id_list = folder / "5k_labeled" / "Data", folder / "vggss_test_4692.csv"
+    wanted, annotated = read_ids(ids), vggss_boxes(boxes)
+    if unknown := [item_id for item_id in wanted if item_id not in annotated]:
+        raise ValueError(f"{boxes} has no boxes for {unknown[0]} ({len(unknown)} in all) of {ids}: bring both again")
+    paths = array_paths(data, "test", TEST_KINDS)
+    for path in (*paths.values(), id_list):
+        if path.exists():
+            raise FileExistsError(f"{path} is already there: move it away, or choose another folder with --out")
+
+    at_hand = {clip_name(clip.id): clip for clip in find_clips(videos)[0]}
+    clips = [at_hand.get(item_id, Clip(item_id, refused=(MISSING, f"no such clip in {videos}"))) for item_id in wanted]
+    found = [clip for clip in clips if not clip.refused]
+    results = zip(found, map_in_order(_read_test_clip, found, workers, crashed), strict=True)
+    states, used = {clip.id: clip.refused for clip in clips if clip.refused}, []
+    data.mkdir(parents=True, exist_ok=True)
+    with RowWriter(paths, "test") as writer:
+        for clip, (state, reason, row) in tqdm(results, "test", len(found), unit=" clips"):
+            states[clip.id] = state, reason
+            if state == OK:
+                writer.add(row)
+                used.append(clip_name(clip.id))
+        if not used:
+            raise ValueError(f"{videos} has no usable clip of {ids}: name the folder with the videos of VGG-SS")
+    write_text(id_list, "".join(f"{item_id}\n" for item_id in used))
+    table = io.StringIO(newline="")
+    lines = csv.writer(table, lineterminator="\n")
+    lines.writerow(("id", "state", "reason"))
+    lines.writerows((item_id, *states[clip.id]) for item_id, clip in zip(wanted, clips, strict=True))
+    write_text(data / "prepared.csv", table.getvalue())
+    return Counter(state for state, _ in states.values())
+
+
+def _read_test_clip(clip):
+    return read_clip(clip, with_mask=False)
+
+
+def check_flickr(datasets, ids):
+    """Reads every item of Flickr-SoundNet's test set; returns the number of ids and a sentence for each bad one."""
+    test_set = FlickrTest(Path(datasets) / "SoundNet_Flickr" / "5k_labeled", ids)
+    items = [test_set[index] for index in tqdm(range(len(test_set)), "flickr-test", unit=" items")]
+    problems = [item["error"] for item in items if "error" in item]
+    problems += [f"{item['id']}: no valid box" for item in items if "error" not in item and not item["gt_map"].any()]
+    return len(items), problems

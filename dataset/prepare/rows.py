@@ -1,0 +1,73 @@
+"""Rows of the HDF5 files: what one clip becomes, and how it is stored."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from dataset.audio import SAMPLES, log_mel_patches, scale
+from dataset.hdf5 import JPEG, encode_jpeg, hdf5_writer
+from dataset.regions import felzenszwalb_regions
+from dataset.transforms import resize
+
+SIDE = 256  # pixels, of a stored frame
+TRAIN_KINDS = ("frames", "audios", "spects", "masks")
+TEST_KINDS = ("frames", "audios", "spects")
+FRAME_FORMATS = ("uint8", "jpeg", "float32")
+SPECT_FORMATS = ("float32", "float16")
+
+
+def make_row(frame, waveform, with_mask):
+    """One clip's row of each file: frame (h, w, 3) uint8 RGB and waveform (48000,) -> a dict by kind.
+
+    frames (256, 256, 3) uint8, audios (48000,) float32, scaled, spects (3, 96, 64) float32, and where asked for masks
+    (256, 256) uint8. Raises ValueError for a waveform that is not finite.
+    """
+    frame = resize(frame, SIDE)
+    audio = scale(waveform)
+    row = {"frames": frame, "audios": audio, "spects": log_mel_patches(audio)}
+    if not np.isfinite(row["spects"]).all():
+        raise ValueError("its sound holds numbers that are not finite")
+    return row | {"masks": felzenszwalb_regions(frame)} if with_mask else row
+
+
+class RowWriter:
+    """The HDF5 files of one shard, by kind, to which rows of make_row are added.
+
+    paths: by kind. split: "train" or "test", the first half of the names inside. To be used in a `with` statement:
+    the files get their names at its end; after an error they stay behind as *.partial.
+    """
+
+    def __init__(self, paths, split, frame_format="uint8", spect_format="float32"):
+        self.rows, self.split = 0, split
+        self.frame_format = frame_format
+        layouts = {
+            "frames": ((), JPEG, {}) if frame_format == "jpeg" else ((SIDE, SIDE, 3), frame_format, {}),
+            "audios": ((SAMPLES,), "float32", {}),
+            "spects": ((3, 96, 64), spect_format, {}),
+            "masks": ((SIDE, SIDE), "uint8", {"compression": "gzip", "compression_opts": 1}),  # 65 kB -> about 1
+        }
+        self._files = ExitStack()
+        self._arrays = {}
+        for kind, path in paths.items():
+            shape, dtype, options = layouts[kind]
+            writer = hdf5_writer(path, f"{split}_{kind}", shape, dtype, 0, **options)
+            self._arrays[kind] = self._files.enter_context(writer)
+
+    def add(self, row):
+        for kind, array in self._arrays.items():
+            value = row[kind]
+            array.resize(self.rows + 1, axis=0)
+            array[self.rows] = encode_jpeg(value) if kind == "frames" and self.frame_format == "jpeg" else value
+        self.rows += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return self._files.__exit__(*error)
+
+
+def array_paths(folder, split, kinds, suffix=""):
+    """The HDF5 file of each kind: folder/h5py_<split>_<kind><suffix>.h5."""
+    return {kind: Path(folder) / f"h5py_{split}_{kind}{suffix}.h5" for kind in kinds}

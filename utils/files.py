@@ -1,0 +1,22 @@
+"""Files that are whole or not there."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path, mode, **options):
+    """Opens a file so that `path` holds the old one or the whole new one, whatever happens meanwhile."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, mode, **options) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_text(path, text):
+    with replacing(path, "w") as file:
+        file.write(text)
