@@ -10,20 +10,21 @@ weights_resnet_imgnet = "./models/resnet/resnet18-5c106cde.pth"
 weights_vggish = "./models/torchvggish/torchvggish/vggish_pretrained/vggish-10086976.pth"
 
 # What `python main.py` runs with where there is no data set: small enough to learn from scratch on two CPU cores in
-# six minutes. All that differs from the published settings differs because nothing is pre-trained:
+# minutes. All that differs from the published settings differs because nothing is pre-trained:
 # - a higher temperature, a fast frame network (its batch norm bears it) and a slow sound network (it has none, and wide
 #   layers: a tenth more, and all sounds soon look alike);
 # - one region (gridSize 1): which Felzenszwalb region holds the similar cells means nothing as long as the similarity
-#   does, and what it picks by chance confirms itself (see docs/demo.md for the numbers).
+#   does, and what it picks by chance confirms itself (see docs/demo.md for the numbers);
+# - small batches: so early, the number of steps counts more than what each of them sees.
 DEMO = {
     "testset": "demo",
     "train_from_scratch": 1,
     "imgSize": 160,
     "gridSize": 1,
     "tempD": 0.07,
-    "batch_size_per_gpu": 32,
-    "num_epoch": 4,
-    "eval_epoch": 4,
+    "batch_size_per_gpu": 16,
+    "num_epoch": 3,
+    "eval_epoch": 3,
     "lr_frame": 1e-3,
     "lr_sound": 4e-6,
     "lr_schedule": "cosine",

@@ -1,9 +1,10 @@
 """build_train_set, build_test_set: the only place where a data set's name picks a class and a folder."""
 
+import os
 from pathlib import Path
 
 from dataset.test_sets import FlickrTest, VGGSSTest
-from dataset.train_set import TrainSet
+from dataset.train_set import TrainSet, store_regions
 from utils import distributed
 
 TRAIN_FOLDERS = {
@@ -32,6 +33,8 @@ def build_train_set(args):
         root = Path(args.data_path) / "Demo"
         print(f"Generating the demo set in {root}: drawn scenes in which one thing sounds.", flush=True)
         generate(root)
+    if args.gridSize < 0 and distributed.is_main():
+        store_regions(folder, args.num_train, os.cpu_count())
     distributed.barrier()
     return TrainSet(folder, args.imgSize, args.num_train, args.gridSize, args.seed)
 

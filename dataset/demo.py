@@ -5,11 +5,9 @@ python -m dataset.demo --out ./Datasets/Demo
 
 import argparse
 import json
-import multiprocessing
 import os
 import shutil
 import xml.etree.ElementTree as ET
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -17,20 +15,14 @@ import numpy as np
 from scipy.io import wavfile
 from tqdm import tqdm
 
-from dataset.audio import RATE, SAMPLES, log_mel_patches, scale
+from dataset.audio import RATE
 from dataset.demo_scenes import CLASSES, SIZE, Scene, make_scene
-from dataset.hdf5 import hdf5_writer
-from dataset.regions import felzenszwalb_regions
+from dataset.parallel import map_in_order
+from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths, make_row
 
 __all__ = ["CLASSES", "Scene", "generate", "make_scene"]
 
 TRAIN, TEST = 0, 1  # splits, part of a scene's seed
-PARTS = {  # of a scene as training and test read it: shape, dtype
-    "frames": ((SIZE, SIZE, 3), np.uint8),
-    "audios": ((SAMPLES,), np.float32),
-    "spects": ((3, 96, 64), np.float32),
-    "masks": ((SIZE, SIZE), np.uint8),
-}
 
 
 def generate(root, num_train=640, num_test=160, seed=0, workers=None):
@@ -47,47 +39,25 @@ def generate(root, num_train=640, num_test=160, seed=0, workers=None):
     flickr, vggsound = partial / "SoundNet_Flickr", partial / "VGG-Sound"
     jobs = [(seed, TRAIN, i) for i in range(num_train)] + [(seed, TEST, i) for i in range(num_test)]
 
-    context = multiprocessing.get_context("spawn")  # a fork hangs in OpenCV once it has started its threads
-    with _one_thread_each(), context.Pool(workers or os.cpu_count(), cv2.setNumThreads, (1,)) as pool:
-        results = iter(tqdm(pool.imap(_make_item, jobs, chunksize=4), "demo scenes", len(jobs), unit="scene"))
-        _write_train(flickr / "10k_unlabeled", results, num_train)
-        _write_test(flickr, vggsound, results, num_test)
+    scenes = map_in_order(_make_item, jobs, os.cpu_count() if workers is None else workers)
+    results = iter(tqdm(scenes, "demo scenes", len(jobs), unit="scene"))
+    _write_train(flickr / "10k_unlabeled", results, num_train)
+    _write_test(flickr, vggsound, results, num_test)
     os.replace(partial, root)
 
 
-@contextmanager
-def _one_thread_each():
-    """Processes started meanwhile compute with one thread: as many as there are cores only wait for each other."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
-
-
 def _make_item(job):
-    """A scene and its parts (the keys of PARTS); runs in a worker process."""
+    """A scene and its row; runs in a worker process."""
     seed, split, index = job
     scene = make_scene(np.random.default_rng([seed, split, index]), CLASSES[index % len(CLASSES)])
-    audio = scale(scene.waveform)
-    parts = {"frames": scene.frame, "audios": audio, "spects": log_mel_patches(audio)}
-    if split == TRAIN:
-        parts["masks"] = felzenszwalb_regions(scene.frame)
-    return scene, parts
+    return scene, make_row(scene.frame, scene.waveform, with_mask=False)
 
 
 def _write_train(folder, results, count):
-    """The next count results as HDF5 files h5py_train_<part>_10k.h5."""
-    names = {part: folder / f"h5py_train_{part}_10k.h5" for part in PARTS}
-    with ExitStack() as stack:
-        files = _open_parts(stack, names, "train", count)
-        for i in range(count):
-            _, parts = next(results)
-            for part, file in files.items():
-                file[i] = parts[part]
+    """The next count results as HDF5 files. Region maps are stored when they are first needed, see train_set.py."""
+    with RowWriter(array_paths(folder, "train", TEST_KINDS, "_10k"), "train") as writer:
+        for _ in range(count):
+            writer.add(next(results)[1])
 
 
 def _write_test(flickr, vggsound, results, count):
@@ -95,14 +65,11 @@ def _write_test(flickr, vggsound, results, count):
     labeled = flickr / "5k_labeled"
     for folder in ("Annotations", "Data/audio", "Data/frames"):
         (labeled / folder).mkdir(parents=True, exist_ok=True)
-    names = {part: vggsound / f"5k_labeled/Data/h5py_test_{part}.h5" for part in PARTS if part != "masks"}
     ids, entries = [f"demo_{i:04d}" for i in range(count)], []
-    with ExitStack() as stack:
-        files = _open_parts(stack, names, "test", count)
-        for i, key in enumerate(ids):
-            scene, parts = next(results)
-            for part, file in files.items():
-                file[i] = parts[part]
+    with RowWriter(array_paths(vggsound / "5k_labeled" / "Data", "test", TEST_KINDS), "test") as writer:
+        for key in ids:
+            scene, row = next(results)
+            writer.add(row)
             _write_xml(labeled / f"Annotations/{key}.xml", scene)
             samples = np.round(scene.waveform * 32767).astype(np.int16)
             wavfile.write(labeled / f"Data/audio/{key}.wav", RATE, samples)
@@ -114,16 +81,6 @@ def _write_test(flickr, vggsound, results, count):
     annotations.write_text(json.dumps(entries, indent=1))
     for path in (flickr / "flickr_test249_in5k.csv", vggsound / "vggss_test_4692.csv"):
         path.write_text("".join(f"{key}\n" for key in ids))
-
-
-def _open_parts(stack, names, split, count):
-    """HDF5 datasets <split>_<part> of count rows to fill, by part; masks are compressed, being flat."""
-    return {
-        part: stack.enter_context(
-            hdf5_writer(path, f"{split}_{part}", *PARTS[part], count, compression="lzf" if part == "masks" else None)
-        )
-        for part, path in names.items()
-    }
 
 
 def _write_xml(path, scene):

@@ -10,6 +10,7 @@ import numpy as np
 
 JPEG = h5py.vlen_dtype(np.uint8)  # a frame stored as the bytes of a JPEG file
 JPEG_QUALITY = 95
+MASK_STORAGE = {"compression": "gzip", "compression_opts": 1}  # a region map of 65 kB becomes one of about 1
 
 
 class HDF5Array:

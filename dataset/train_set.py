@@ -1,13 +1,18 @@
 """The training set: frames and log-mel patches in HDF5 files, seen as pairs of augmented views."""
 
+import os
 import re
+import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
-from dataset.hdf5 import HDF5Array
+from dataset.hdf5 import MASK_STORAGE, HDF5Array, hdf5_writer
+from dataset.parallel import map_in_order
 from dataset.regions import felzenszwalb_regions, grid_regions
 from dataset.transforms import TwoViews
 
@@ -19,7 +24,8 @@ class TrainSet(Dataset):
     """Frames, spectrograms and region maps of the files h5py_train_*.h5 in one folder.
 
     folder: Path. size: side of the views in pixels. num_train: use at most the first so many rows (None: all).
-    grid: -1 for Felzenszwalb regions (stored ones where the folder has masks), else a grid x grid chessboard. Each
+    grid: -1 for Felzenszwalb regions (stored ones where the folder has masks, see store_regions), else a grid x grid
+    chessboard. Each
     sample's augmentation depends on (seed, epoch, index) alone, not on the number of workers or processes.
 
     Raises FileNotFoundError or ValueError, naming the file, where a shard is missing or shapes or rows disagree.
@@ -31,8 +37,9 @@ class TrainSet(Dataset):
         self.spects = HDF5Array([path_of(folder, "spects", shard) for shard in shards], "train_spects", SPECT)
         check_rows(self.frames, self.spects)
         self.masks = None
-        if grid < 0 and any(folder.glob("h5py_train_masks_*.h5")):
-            self.masks = HDF5Array([path_of(folder, "masks", shard) for shard in shards], "train_masks", FRAME[:2])
+        masks = [path_of(folder, "masks", shard) for shard in shards]
+        if grid < 0 and all(path.is_file() for path in masks):
+            self.masks = HDF5Array(masks, "train_masks", FRAME[:2])
             check_rows(self.frames, self.masks)
         self.length = min(len(self.frames), num_train or len(self.frames))
         self.transform = TwoViews(size)
@@ -58,6 +65,34 @@ class TrainSet(Dataset):
         if self.grid > 0:
             return grid_regions(self.size, self.grid, rng)
         return felzenszwalb_regions(frame) if self.masks is None else self.masks[index]
+
+
+def store_regions(folder, num_train, workers):
+    """Writes the Felzenszwalb regions of a folder's frames beside them, where they are missing, under a progress bar.
+
+    They cost most of a sample's time, and never change. An interruption keeps the shards that are finished. Nothing is
+    done where only the first num_train rows are used (None: all), and in a folder that cannot be written: there they
+    are computed for every sample.
+    """
+    shards = find_shards(folder)
+    frames = [HDF5Array([path_of(folder, "frames", shard)], "train_frames", FRAME) for shard in shards]
+    if num_train is not None and num_train < sum(map(len, frames)):
+        return
+    for shard, array in zip(shards, frames, strict=True):
+        path = path_of(folder, "masks", shard)
+        if path.exists():
+            continue
+        if not os.access(folder, os.W_OK):
+            warnings.warn(f"{folder} cannot be written: regions cost about 50 ms for every sample", stacklevel=2)
+            return
+        with hdf5_writer(path, "train_masks", FRAME[:2], np.uint8, len(array), **MASK_STORAGE) as masks:
+            rows = map_in_order(partial(_regions_of, array), range(len(array)), workers)
+            for index, labels in enumerate(tqdm(rows, f"regions of {shard}", len(array), unit=" frames")):
+                masks[index] = labels
+
+
+def _regions_of(frames, index):
+    return felzenszwalb_regions(frames[index].astype(np.uint8))
 
 
 def find_shards(folder):

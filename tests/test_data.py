@@ -14,7 +14,7 @@ from dataset.audio import RATE, SAMPLES, load_clip, log_mel_patches, scale
 from dataset.hdf5 import HDF5Array, hdf5_writer
 from dataset.regions import felzenszwalb_regions, grid_regions
 from dataset.test_sets import FlickrTest, VGGSSTest
-from dataset.train_set import TrainSet, find_shards
+from dataset.train_set import TrainSet, find_shards, store_regions
 from dataset.transforms import TwoViews, colour_jitter, denormalise, normalise, read_image, resize
 
 
@@ -65,7 +65,9 @@ def test_what_is_wrong_with_training_files_is_named(tmp_path):
         TrainSet(tmp_path)
     write_shard(tmp_path, "144k_2", 2, kinds=["frames"])
     write_shard(tmp_path, "144k_1", 2, kinds=["masks"])
-    with pytest.raises(FileNotFoundError, match="h5py_train_masks_144k_2.h5 is missing"):
+    write_shard(tmp_path, "144k_2", 3, kinds=["masks"])
+    write_shard(tmp_path, "144k_3", 2, kinds=["masks"])
+    with pytest.raises(ValueError, match="frames_144k_2.h5 has 2 rows but h5py_train_masks_144k_2.h5 has 3"):
         TrainSet(tmp_path)
     (tmp_path / "h5py_train_spects_144k_2.h5").write_bytes(b"not HDF5")
     with pytest.raises(ValueError, match="spects_144k_2.h5 cannot be read as HDF5"):
@@ -108,6 +110,28 @@ def test_stored_masks_are_used_and_grids_where_asked_for(tmp_path):
     labels = TrainSet(tmp_path, size=32, grid=4)[1]["regions"]
     assert all(len(view.unique()) >= 9 and view.max() < 16 for view in labels)
     assert (TrainSet(tmp_path, size=32, grid=1)[1]["regions"][0] == 0).all()
+
+
+def test_missing_regions_are_stored_once(tmp_path):
+    rng = np.random.default_rng(0)
+    for shard, rows in (("144k_1", 2), ("144k_2", 3)):
+        write_shard(tmp_path, shard, rows)
+        with h5py.File(tmp_path / f"h5py_train_frames_{shard}.h5", "r+") as file:
+            file["train_frames"][:, :, 128:] = rng.integers(100, 255, (rows, 1, 1, 3))
+    frames = TrainSet(tmp_path, size=32).frames
+    store_regions(tmp_path, num_train=4, workers=0)
+    assert not list(tmp_path.glob("*masks*")) and TrainSet(tmp_path, size=32).masks is None
+    store_regions(tmp_path, None, workers=2)
+    (tmp_path / "h5py_train_masks_144k_1.h5").unlink()  # as after an interruption
+    assert TrainSet(tmp_path, size=32).masks is None
+    second = (tmp_path / "h5py_train_masks_144k_2.h5").stat().st_mtime_ns
+    store_regions(tmp_path, 5, workers=0)
+    assert (tmp_path / "h5py_train_masks_144k_2.h5").stat().st_mtime_ns == second
+    stored = TrainSet(tmp_path, size=32).masks
+    assert len(stored) == 5
+    for index in range(5):
+        np.testing.assert_array_equal(stored[index], felzenszwalb_regions(frames[index]))
+        assert len(np.unique(stored[index])) == 2
 
 
 def test_regions():

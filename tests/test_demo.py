@@ -13,14 +13,12 @@ from dataset.audio import SAMPLES, log_mel_patches, scale
 from dataset.demo import CLASSES, generate, make_scene
 from dataset.demo_sounds import play_thing
 from dataset.demo_things import draw_thing
-from dataset.regions import felzenszwalb_regions
 
 TRAIN, TEST = 12, 8
 TRAIN_FILES = {  # under SoundNet_Flickr/10k_unlabeled
     "h5py_train_frames_10k.h5": ("train_frames", (256, 256, 3), np.uint8),
     "h5py_train_audios_10k.h5": ("train_audios", (48000,), np.float32),
     "h5py_train_spects_10k.h5": ("train_spects", (3, 96, 64), np.float32),
-    "h5py_train_masks_10k.h5": ("train_masks", (256, 256), np.uint8),
 }
 TEST_FILES = {  # under VGG-Sound/5k_labeled/Data
     "h5py_test_frames.h5": ("test_frames", (256, 256, 3), np.uint8),
@@ -151,7 +149,6 @@ def test_train_files(root):
         np.testing.assert_allclose(arrays["train_audios"][i], scale(scene.waveform), atol=1e-5)
         spect = log_mel_patches(arrays["train_audios"][i])
         np.testing.assert_allclose(arrays["train_spects"][i], spect, atol=1e-4)
-        np.testing.assert_array_equal(arrays["train_masks"][i], felzenszwalb_regions(scene.frame))
 
 
 def test_test_files_hold_the_same_scenes(root):
@@ -184,7 +181,7 @@ def test_any_number_of_workers_writes_the_same(root, tmp_path):
     generate(tmp_path / "demo", TRAIN, TEST, seed=3, workers=1)
     files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
     again = sorted(path.relative_to(tmp_path / "demo") for path in (tmp_path / "demo").rglob("*") if path.is_file())
-    assert files == again and len(files) == 4 + 3 + 3 * TEST + 3
+    assert files == again and len(files) == 3 + 3 + 3 * TEST + 3
     for path in files:
         if path.suffix == ".h5":
             with h5py.File(root / path) as first, h5py.File(tmp_path / "demo" / path) as second:

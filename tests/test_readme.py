@@ -32,7 +32,7 @@ def commands():
 
 @pytest.fixture
 def custom(workplace):
-    """my/pairs.json with eight pairs to train on and two to test on."""
+    """my/pairs.json with eight pairs to train on and two to test on, and my/clips."""
     folder = workplace / "my"
     folder.mkdir()
     items = []
@@ -42,6 +42,9 @@ def custom(workplace):
         boxes = {"split": "test", "boxes": [[0, 0, 0.5, 0.5]]} if i >= 8 else {"split": "train"}
         items.append({"id": f"item{i}", "image": f"{i}.png", "audio": f"{i}.wav", **boxes})
     (folder / "pairs.json").write_text(json.dumps(items))
+    (folder / "clips").mkdir()
+    cv2.imwrite(str(folder / "clips" / "a.png"), np.eye(64, dtype=np.uint8) * 255)
+    shutil.copy(folder / "0.wav", folder / "clips" / "a.wav")
 
 
 def test_every_command_is_known_here():
@@ -57,6 +60,9 @@ def test_every_command_is_known_here():
 
 
 COMMANDS = {
+    "python -m dataset.prepare videos --input my/clips --out Datasets --trainset vggsound10k": "--workers 0",
+    "python -m dataset.prepare verify Datasets": "",
+    "python -m dataset.prepare sheet Datasets --trainset vggsound10k --out sheet.png": "",
     "python -m dataset.prepare pairs --manifest my/pairs.json --out Datasets": "--workers 1",
     "python main.py --trainset custom --train_from_scratch 1": f"{TINY} --num_epoch 1 --ckpt runs/custom",
     "python main.py --trainset flickr10k": f"{TINY} --num_epoch 1 --data_path Datasets/Demo --train_from_scratch 1",
@@ -94,6 +100,7 @@ def test_commands_run_in_the_order_of_the_readme(workplace, custom, datasets):
         assert done.returncode == 0, done.stdout + done.stderr
     scores = json.loads((workplace / "runs" / "custom" / "summary.json").read_text())
     assert scores["last"]["test"]["n"] == 2
+    assert (workplace / "sheet.png").stat().st_size > 1000
     four = (workplace / "runs" / "four" / "log.jsonl").read_text().splitlines()
     assert len(four) == 2 and json.loads(four[1])["test"]["n"] == 6
     assert json.loads((workplace / "runs" / "flickr" / "results.json").read_text())["n"] == 6

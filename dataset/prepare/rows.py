@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.audio import SAMPLES, log_mel_patches, scale
-from dataset.hdf5 import JPEG, encode_jpeg, hdf5_writer
+from dataset.hdf5 import JPEG, MASK_STORAGE, encode_jpeg, hdf5_writer
 from dataset.regions import felzenszwalb_regions
 from dataset.transforms import resize
 
@@ -45,7 +45,7 @@ class RowWriter:
             "frames": ((), JPEG, {}) if frame_format == "jpeg" else ((SIDE, SIDE, 3), frame_format, {}),
             "audios": ((SAMPLES,), "float32", {}),
             "spects": ((3, 96, 64), spect_format, {}),
-            "masks": ((SIDE, SIDE), "uint8", {"compression": "gzip", "compression_opts": 1}),  # 65 kB -> about 1
+            "masks": ((SIDE, SIDE), "uint8", MASK_STORAGE),
         }
         self._files = ExitStack()
         self._arrays = {}
