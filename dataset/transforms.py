@@ -14,6 +14,9 @@ cv2.setNumThreads(0)
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)  # ImageNet's, of RGB in [0, 1]
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
+# What each of a channel's 256 values becomes: looking it up is faster than three passes of arithmetic.
+NORMALISED = ((torch.arange(256).expand(3, 1, 256) / 255 - MEAN) / STD).permute(1, 2, 0).contiguous().numpy()
+
 
 class TwoViews:
     """Two random views of a frame, each with its region map (method: SimSiam's augmentation, as in SACL).
@@ -31,16 +34,17 @@ class TwoViews:
 
         Returns views, a list of two (3, size, size) float32, and their regions, two (1, size, size) of the same type.
         """
-        pairs = [self._view(frame, regions, rng) for _ in range(2)]
+        enlarged = resize(frame, int(self.size * 1.1))
+        pairs = [self._view(enlarged, regions, rng) for _ in range(2)]
         return [view for view, _ in pairs], [labels for _, labels in pairs]
 
-    def _view(self, frame, regions, rng):
-        large = int(self.size * 1.1)
+    def _view(self, enlarged, regions, rng):
+        large = len(enlarged)
         top, left = rng.integers(0, large - self.size + 1, 2)
-        turn = -1 if rng.random() < 0.5 else 1
+        flipped = rng.random() < 0.5
 
-        image = resize(frame, large)[top : top + self.size, left : left + self.size][:, ::turn]
-        image = np.ascontiguousarray(image)
+        image = enlarged[top : top + self.size, left : left + self.size]
+        image = cv2.flip(image, 1) if flipped else image  # NumPy's [:, ::-1] takes twenty times as long to copy
         if rng.random() < 0.8:
             image = colour_jitter(image, rng)
         if rng.random() < 0.2:
@@ -50,8 +54,8 @@ class TwoViews:
 
         height, width = regions.shape
         rows = (np.arange(top, top + self.size) + 0.5) * height // large
-        columns = ((np.arange(left, left + self.size) + 0.5) * width // large)[::turn]
-        labels = regions[np.ix_(rows.astype(int), columns.astype(int))]
+        columns = (np.arange(left, left + self.size) + 0.5) * width // large
+        labels = regions[rows.astype(int)][:, (columns[::-1] if flipped else columns).astype(int)]
         return normalise(image), torch.from_numpy(labels)[None]
 
 
@@ -83,7 +87,7 @@ def resize(frame, size):
 
 def normalise(image):
     """(h, w, 3) uint8 RGB -> (3, h, w) float32 with ImageNet's mean and deviation taken out."""
-    return (torch.from_numpy(image).permute(2, 0, 1).float() / 255 - MEAN) / STD
+    return torch.from_numpy(cv2.LUT(image, NORMALISED)).permute(2, 0, 1)
 
 
 def denormalise(image):
