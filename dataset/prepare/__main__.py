@@ -177,7 +177,7 @@ def main(argv=None):
     except BrokenProcessPool:
         raise SystemExit("a worker process was killed, probably for lack of memory: use fewer --workers") from None
     except KeyboardInterrupt:
-        raise SystemExit("stopped: what is finished is kept, the same command goes on from there") from None
+        raise SystemExit("stopped: the same command goes on from the last finished shard, or begins anew") from None
 
 
 if __name__ == "__main__":
