@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from arguments_train import add_data_flags, add_machine_flags, add_weight_flags
+from arguments_train import add_data_flags, add_machine_flags, add_method_flag, add_weight_flags
 from dataset import TEST_SETS, has_data
 
 weights_frame = "./models/pretrain/frame_best.pth"
@@ -33,6 +33,7 @@ def build_parser():
         description="Score a SACL checkpoint: cIoU, AUC and pictures.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    add_method_flag(parser)
     add_data_flags(parser)
     add_machine_flags(parser)
     add_weight_flags(parser, frame=weights_frame, sound=weights_sound)

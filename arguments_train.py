@@ -4,6 +4,7 @@ import argparse
 import os
 
 from dataset import TEST_SETS, TRAIN_FOLDERS, has_data, testset_of
+from models import METHODS
 
 data_path = "./Datasets"
 weights_resnet_imgnet = "./models/resnet/resnet18-5c106cde.pth"
@@ -48,6 +49,7 @@ def build_parser():
         description="Train SACL, semantic-aware contrastive learning for visual sound source localisation.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    add_method_flag(parser)
     add_data_flags(parser)
     add_machine_flags(parser)
     add_weight_flags(parser)
@@ -110,6 +112,11 @@ def build_parser():
         help="auto: bfloat16 where the hardware gains",
     )
     return parser
+
+
+def add_method_flag(parser):
+    """The flag of main.py and test.py that says what is trained or tested."""
+    parser.add_argument("--method", choices=METHODS, default="sacl")
 
 
 def add_data_flags(parser):

@@ -1,25 +1,24 @@
-"""Trains SACL: python main.py. Every setting is in arguments_train.py."""
+"""Trains a method of sound source localisation: python main.py. Every setting is in arguments_train.py."""
 
 import time
 from math import cos, pi
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from arguments_train import parse_args
 from dataset import build_test_set, build_train_set
+from dataset.loading import TrainLoader
 from dataset.test_sets import SwappedSounds
-from models import build_model
-from models.losses import SACLLoss
+from models import build_model, build_objective
 from utils import distributed
 from utils.errors import one_sentence_errors
 from utils.evaluation import build_test_loader, evaluate
 from utils.interrupt import Interrupt
 from utils.precision import choose_precision
 from utils.run_log import RunLog
-from utils.seed import EpochSampler, seed_everything, start_worker
+from utils.seed import seed_everything
 
 
 def main():
@@ -34,7 +33,7 @@ def train(args, device):
     train_loader, test_loaders = build_loaders(args, device)
     model = build_model(args).to(device, memory_format=torch.channels_last)
     trained = DistributedDataParallel(model) if distributed.world_size() > 1 else model
-    criterion = SACLLoss(args.tempD, args.ratio_retain_sim, args.ratio_neg, args.masked_max)
+    objective = build_objective(args)
     optimizer = build_optimizer(model, args)
     if args.resume:
         position = run.load_last(model, optimizer)
@@ -44,14 +43,14 @@ def train(args, device):
         run.save_last(model, optimizer, position)
 
     interrupt = Interrupt()
-    steps = train_loader.batch_sampler.steps
+    steps = train_loader.steps
     done = position["epoch"] * steps + position["step"]
     samples = args.batch_size_per_gpu * distributed.world_size()
     total, hidden = args.num_epoch * steps * samples, not distributed.is_main()
     bar = tqdm(total=total, initial=done * samples, unit=" samples", unit_scale=True, disable=hidden)
     while position["epoch"] < args.num_epoch:
         started = time.monotonic()
-        train_one_epoch(trained, train_loader, criterion, optimizer, position, args, bar, interrupt)
+        train_one_epoch(trained, train_loader, objective, optimizer, position, args, bar, interrupt)
         if position["step"] < steps:
             run.save_last(model, optimizer, position)
             bar.close()
@@ -74,14 +73,7 @@ def train(args, device):
 def build_loaders(args, device):
     """The training loader, and the test loaders by name: test, swapped (its sounds exchanged), val where asked for."""
     train_set = build_train_set(args)
-    train_loader = DataLoader(
-        train_set,
-        batch_sampler=EpochSampler(len(train_set), args.batch_size_per_gpu, args.seed),
-        num_workers=args.workers,
-        worker_init_fn=start_worker,
-        pin_memory=device.type == "cuda",
-        persistent_workers=args.workers > 0,
-    )
+    train_loader = TrainLoader(train_set, args.batch_size_per_gpu, args.seed, args.workers, device)
     test_set = build_test_set(args.testset, args)
     test_sets = {"test": test_set, "swapped": SwappedSounds(test_set, args.seed)}
     if args.valset:
@@ -92,11 +84,8 @@ def build_loaders(args, device):
 
 
 def build_optimizer(model, args):
-    """The optimizer over both networks, each with its learning rate."""
-    groups = [
-        {"params": model.frame_net.parameters(), "lr": args.lr_frame, "first_lr": args.lr_frame},
-        {"params": model.sound_net.parameters(), "lr": args.lr_sound, "first_lr": args.lr_sound},
-    ]
+    """The optimizer over what the method trains, each group with its learning rate."""
+    groups = [{**group, "first_lr": group["lr"]} for group in model.parameter_groups(args)]
     shared = {"weight_decay": args.weight_decay, "fused": True}
     if args.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=args.beta1, **shared)
@@ -104,35 +93,27 @@ def build_optimizer(model, args):
     return optimizer(groups, betas=(args.beta1, 0.999), **shared)
 
 
-def train_one_epoch(model, loader, criterion, optimizer, position, args, bar, interrupt):
+def train_one_epoch(model, loader, objective, optimizer, position, args, bar, interrupt):
     """Trains from position["step"] to the end of the epoch, or to the first Ctrl-C, and moves position along."""
-    loader.batch_sampler.start(position["epoch"], position["step"])
-    loader.dataset.start(position["epoch"])
-    device = next(model.parameters()).device
+    loader.start(position["epoch"], position["step"])
+    device = loader.device
     precision = choose_precision(args.precision, device)
     loss_sum = torch.tensor(position["loss_sum"], device=device)
     model.train()
     for batch in loader:
-        views = [view.to(device, memory_format=torch.channels_last, non_blocking=True) for view in batch["views"]]
-        regions = [labels.to(device, non_blocking=True) for labels in batch["regions"]]
-        spect = batch["spect"].to(device, non_blocking=True)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            vision, audio, sound = model(views, spect)
-        first = 0
-        if not args.local_negatives:
-            first = distributed.rank() * len(audio)
-            audio, sound = distributed.gather(audio), distributed.gather(sound)
-        loss = criterion(vision, audio, sound, regions, first)
+            outputs = model(batch["views"], batch["spect"])
+        loss = objective(outputs, batch["regions"])
         optimizer.zero_grad()
         loss.backward()
-        progress = (position["epoch"] + position["step"] / loader.batch_sampler.steps) / args.num_epoch
+        progress = (position["epoch"] + position["step"] / loader.steps) / args.num_epoch
         for group in optimizer.param_groups:
             group["lr"] = group["first_lr"] * (0.5 + 0.5 * cos(pi * progress) if args.lr_schedule == "cosine" else 1)
         optimizer.step()
 
         loss_sum += loss.detach()
         position["step"] += 1
-        bar.update(len(spect) * distributed.world_size())
+        bar.update(args.batch_size_per_gpu * distributed.world_size())
         if position["step"] % 10 == 0 or device.type == "cpu":  # reading the loss waits for the device
             bar.set_postfix(epoch=position["epoch"] + 1, loss=f"{float(loss_sum) / position['step']:.3f}")
         if interrupt.agreed(position["step"]):

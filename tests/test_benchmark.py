@@ -7,17 +7,18 @@ import numpy as np
 import torch
 from scipy.io import wavfile
 
-from utils import benchmark
+from utils.benchmark import data, timing
+from utils.benchmark.__main__ import main
 
 
 def test_data(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "ROWS", 2)
-    monkeypatch.setattr(benchmark, "ROUNDS", 1)
+    monkeypatch.setattr(data, "ROWS", 2)
+    monkeypatch.setattr(timing, "ROUNDS", 1)
     monkeypatch.setattr(sys, "argv", ["benchmark", "data", "--clips", str(tmp_path)])
     cv2.imwrite(str(tmp_path / "a.png"), np.eye(64, dtype=np.uint8) * 255)
     wavfile.write(tmp_path / "a.wav", 16000, np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32))
     threads = torch.get_num_threads()
-    benchmark.main()
+    main()
     assert torch.get_num_threads() == threads
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("published procedure")][0].split()[-1] == "1.0"

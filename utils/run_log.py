@@ -85,14 +85,14 @@ class RunLog:
         Writes best.pth, the pair frame_best.pth and sound_best.pth as published, and best.json with its numbers and
         what it was selected on.
         """
-        name = "val" if self.args.valset else "test"
-        *before, line = [entry for entry in self.lines if name in entry and entry["epoch"] > 0]
-        if any(entry[name]["ciou"] >= line[name]["ciou"] for entry in before) or not distributed.is_main():
+        chosen = "val" if self.args.valset else "test"
+        *before, line = [entry for entry in self.lines if chosen in entry and entry["epoch"] > 0]
+        if any(entry[chosen]["ciou"] >= line[chosen]["ciou"] for entry in before) or not distributed.is_main():
             return
-        note = {"epoch": line["epoch"], "selected_on": self.selected_on, name: line[name], "test": line["test"]}
+        note = {"epoch": line["epoch"], "selected_on": self.selected_on, chosen: line[chosen], "test": line["test"]}
         checkpoint.save({"model": model.state_dict(), **note}, self.folder / "best.pth")
-        checkpoint.save(model.frame_net.state_dict(), self.folder / "frame_best.pth")
-        checkpoint.save(model.sound_net.state_dict(), self.folder / "sound_best.pth")
+        for name, part in model.parts().items():
+            checkpoint.save(part.state_dict(), self.folder / f"{name}_best.pth")
         self._write("best.json", note)
 
     def say_stopped(self, position):

@@ -1,18 +1,11 @@
-"""Timings, not tests: python -m utils.benchmark data [--clips CLIPS]
-
-data: samples/s of one core, from HDF5 files to two augmented views with regions and spectrogram, by the published
-procedure and by this loader; and, where clips are given, clips/s of preparing them and the share of decoding.
+"""python -m utils.benchmark data: samples/s of one core, from HDF5 files to two augmented views with regions and
+spectrogram, by the published procedure and by this loader; and clips/s of preparing clips, with the share of decoding.
 """
 
-import argparse
 import platform
 import tempfile
-import time
-from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
-import cv2
 import h5py
 import numpy as np
 import torch
@@ -28,8 +21,10 @@ from dataset.train_set import TrainSet, path_of
 from dataset.transforms import read_image
 from dataset.video import middle_frame
 from models.torchvision_ops import torchvision
+from utils.benchmark import timing
+from utils.benchmark.timing import alternate, one_thread, timed
 
-ROWS, ROUNDS = 64, 5
+ROWS = 64
 
 
 def benchmark_data(clips=None):
@@ -43,7 +38,7 @@ def benchmark_data(clips=None):
             cases[f"this loader, {frame_format} files"] = data.__getitem__
         seconds = alternate(cases, ROWS)
         first = next(iter(seconds.values()))
-        print(f"one core of {platform.machine()}, medians of {ROUNDS} rounds of {ROWS} samples")
+        print(f"one core of {platform.machine()}, medians of {timing.ROUNDS} rounds of {ROWS} samples")
         print(f"{'':36} {'ms a sample':>12} {'samples/s':>10} {'ratio':>7}")
         for name, value in seconds.items():
             print(f"{name:36} {1000 * value:12.2f} {1 / value:10.1f} {first / value:7.1f}")
@@ -63,19 +58,6 @@ def decode(clip):
     else:
         read_image(clip.frames[len(clip.frames) // 2], upright=True)
     read_sound(clip.video or clip.sound)
-
-
-@contextmanager
-def one_thread():
-    """torch and OpenCV compute with one thread meanwhile, as they do in a loader's workers."""
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
 
 
 def write_sets(folder):
@@ -128,30 +110,3 @@ class PublishedProcedure:
         if np.random.random() < 0.5:
             image = image.filter(ImageFilter.GaussianBlur(np.random.uniform(0.1, 2.0)))
         return self.to_tensor(image), torch.from_numpy(np.array(labels))
-
-
-def alternate(cases, count):
-    """Median seconds an item of each case: all of them in every round, so that the machine's moods hit them alike."""
-    rounds = [{name: timed(function, count) for name, function in cases.items()} for _ in range(ROUNDS)]
-    return {name: median(one[name] for one in rounds) for name in cases}
-
-
-def timed(function, count):
-    """Seconds an item of function(0) ... function(count - 1)."""
-    started = time.perf_counter()
-    for index in range(count):
-        function(index)
-    return (time.perf_counter() - started) / count
-
-
-def main():
-    parser = argparse.ArgumentParser(prog="python -m utils.benchmark", description="Timings of this machine.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    data = commands.add_parser("data", help="loading and preparation, one core")
-    data.add_argument("--clips", metavar="CLIPS", help="a folder or list of clips: their preparation is timed as well")
-    args = parser.parse_args()
-    benchmark_data(args.clips)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,18 @@
+"""The command line of utils.benchmark."""
+
+import argparse
+
+from utils.benchmark.data import benchmark_data
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m utils.benchmark", description="Timings of this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    data = commands.add_parser("data", help="loading and preparation, one core")
+    data.add_argument("--clips", metavar="CLIPS", help="a folder or list of clips: their preparation is timed as well")
+    args = parser.parse_args()
+    benchmark_data(args.clips)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""How the timings are taken: one run, one machine, cases side by side."""
+
+import time
+from contextlib import contextmanager
+from statistics import median
+
+import cv2
+import torch
+
+ROUNDS = 5
+
+
+@contextmanager
+def one_thread():
+    """torch and OpenCV compute with one thread meanwhile, as they do in a loader's workers."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+def alternate(cases, count):
+    """Median seconds an item of each case: all of them in every round, so that the machine's moods hit them alike."""
+    rounds = [{name: timed(function, count) for name, function in cases.items()} for _ in range(ROUNDS)]
+    return {name: median(one[name] for one in rounds) for name in cases}
+
+
+def timed(function, count):
+    """Seconds an item of function(0) ... function(count - 1)."""
+    started = time.perf_counter()
+    for index in range(count):
+        function(index)
+    return (time.perf_counter() - started) / count
