@@ -41,7 +41,10 @@ def parse_args(argv=None):
     parser.set_defaults(trainset=trainset, testset=testset_of(trainset), ckpt=f"./runs/sacl_{trainset}")
     if trainset == "demo":
         parser.set_defaults(**DEMO)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.batch_size_per_gpu % args.accumulate:
+        parser.error(f"--accumulate {args.accumulate} does not divide a batch of {args.batch_size_per_gpu}")
+    return args
 
 
 def build_parser():
@@ -57,6 +60,11 @@ def build_parser():
     run = parser.add_argument_group("run")
     run.add_argument("--ckpt", help="folder of this run's log, checkpoints and pictures (default: runs/sacl_TRAINSET)")
     run.add_argument("--resume", action="store_true", help="go on with the run in --ckpt from its last.pth")
+    run.add_argument("--force_resume", action="store_true", help="--resume although settings of the run have changed")
+    run.add_argument("--save_minutes", type=float, default=10, help="write last.pth so often within an epoch, too")
+    run.add_argument(
+        "--on_nan", choices=["stop", "skip"], default="stop", help="what to do with a step whose gradient is not finite"
+    )
     run.add_argument("--eval_epoch", type=positive, default=1, help="evaluate every so many epochs, and after the last")
     run.add_argument("--num_visual", type=int, default=20, help="test items to draw at the end")
     run.add_argument("--seed", type=int, default=12345, help="of weights, order, augmentation and swapped sounds")
@@ -89,7 +97,7 @@ def build_parser():
         default="zero",
         help="cells outside the mask: published, or left out",
     )
-    loss.add_argument("--local_negatives", action="store_true", help="negatives from this process only (published)")
+    loss.add_argument("--local_negatives", action="store_true", help="negatives and batch norm per process (published)")
 
     optimisation = parser.add_argument_group("optimisation")
     optimisation.add_argument("--num_epoch", type=positive, default=100)
@@ -105,6 +113,14 @@ def build_parser():
     )
     optimisation.add_argument("--beta1", type=float, default=0.9, help="momentum of sgd, beta1 of adam and adamw")
     optimisation.add_argument("--weight_decay", type=float, default=1e-4)
+    optimisation.add_argument(
+        "--accumulate",
+        type=positive,
+        default=1,
+        help="put a batch through the networks in so many parts, to save memory: the loss is still the whole batch's, "
+        "batch norm's statistics are a part's",
+    )
+    optimisation.add_argument("--compile", action="store_true", help="torch.compile the networks: a slower start")
     optimisation.add_argument(
         "--precision",
         choices=["auto", "float32", "bfloat16"],

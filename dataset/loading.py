@@ -27,6 +27,7 @@ class TrainLoader:
             worker_init_fn=start_worker,
             pin_memory=device.type == "cuda",
             persistent_workers=workers > 0,
+            generator=torch.Generator(),  # its own: a resumed epoch asks it once more than one that was not disturbed
         )
 
     def start(self, epoch, step=0):

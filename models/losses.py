@@ -12,6 +12,8 @@ PAIR_CELLS = 2**24  # cosines of images' cells with sounds held at a time: 64 MB
 class SACLLoss(nn.Module):
     """Image-to-audio InfoNCE over compacted visual anchors, without false negatives.
 
+    signs: how healthy the last call's batch was (see signs_of), scalar tensors by name.
+
     temperature: tau. retain_ratio: the fraction of cells that the similarity mask DROPS (0.25 keeps 146 of 196),
     as in the authors' program. negative_ratio: the share of the batch kept as negatives. masked_max: "zero" lets
     cells outside the mask take part in the maximum as zero vectors (the authors' behaviour), "exclude" leaves them out.
@@ -41,11 +43,11 @@ class SACLLoss(nn.Module):
             masks = positive_masks([retained_cells(map_, self.retain_ratio) for map_ in own], regions)
             dropped = ~negatives(sound, self.negative_ratio, anchors)
             dropped.scatter_(1, anchors[:, None], False)
+        similarities = [strongest(view, audio, mask, self.floor) for view, mask in zip(vision, masks, strict=True)]
+        self.signs = signs_of(similarities, audio, masks, anchors, self.floor)
         return sum(
-            cross_entropy(
-                strongest(view, audio, mask, self.floor).masked_fill(dropped, DROPPED) / self.temperature, anchors
-            )
-            for view, mask in zip(vision, masks, strict=True)
+            cross_entropy(similarity.masked_fill(dropped, DROPPED) / self.temperature, anchors)
+            for similarity in similarities
         )
 
 
@@ -64,6 +66,23 @@ def strongest(vision, audio, mask, floor):
         return of_some(vision, mask)
     parts = zip(vision.split(images), mask.split(images), strict=True)
     return torch.cat([checkpoint(of_some, *part, use_reentrant=False, preserve_rng_state=False) for part in parts])
+
+
+@torch.no_grad()
+def signs_of(similarities, audio, masks, anchors, floor):
+    """Early signs of trouble, in 0 ... 1: similarities, two (B, N), audio (N, C) normalised, masks, two (B, H, W).
+
+    similarity_spread: standard deviation of an image's similarities to the sounds (0: collapse); sound_spread: variance
+    of the sounds' features, 1 minus their mean cosine (0: a dead branch); empty_masks: share of anchors without a cell
+    to learn from; positives_without_gradient: share whose own similarity is the floor. Means over both views.
+    """
+    positives = torch.stack([similarity.gather(1, anchors[:, None]) for similarity in similarities])
+    return {
+        "similarity_spread": torch.stack(similarities).std(dim=2, correction=0).mean(),
+        "sound_spread": audio.var(dim=0, correction=0).sum(),
+        "empty_masks": (~torch.stack(masks).any(dim=(2, 3))).float().mean(),
+        "positives_without_gradient": (positives == floor).float().mean(),
+    }
 
 
 def retained_cells(similarity, ratio):

@@ -59,6 +59,11 @@ class SACLObjective(nn.Module):
         super().__init__()
         self.criterion, self.local_negatives = criterion, local_negatives
 
+    @property
+    def signs(self):
+        """How healthy the last batch was: scalar tensors by name."""
+        return self.criterion.signs
+
     def forward(self, outputs, regions):
         """outputs of SACL.forward; regions: list of two (B, 1, H', W') integer label maps. Returns a scalar."""
         vision, audio, sound = outputs

@@ -15,11 +15,16 @@ SACL_URL = "a run of main.py, or the authors' release at https://github.com/zjso
 
 
 def save(state, path):
-    """Writes a checkpoint, atomically."""
+    """Writes a checkpoint, atomically. Raises OSError with the reason where it cannot: then the old one is intact."""
     # torch's checksum of each tensor takes five times as long as writing it (2.4 s against 0.5 s for 1 GB).
     torch.serialization.set_crc32_options(False)
-    with replacing(path, "wb") as file:
-        torch.save(state, file)
+    try:
+        with replacing(path, "wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
+        reason = getattr(error.__cause__ or error.__context__ or error, "strerror", None) or str(error).splitlines()[0]
+        kept = "what it held before is intact" if Path(path).exists() else "nothing is in its place"
+        raise OSError(f"{path} cannot be written ({reason}): {kept}; free space or name another --ckpt") from None
 
 
 def load(path, source="another run"):
