@@ -71,6 +71,18 @@ def build_parser():
     data.add_argument(
         "--gridSize", type=int, default=-1, choices=[-1, 1, 2, 4, 8], help="regions: -1 Felzenszwalb, else a grid"
     )
+    data.add_argument(
+        "--cache",
+        choices=["auto", "none", "ram", "device"],
+        default="auto",
+        help="keep the set, pixels as uint8, in memory or on the device; auto: where half of what is free suffices",
+    )
+    data.add_argument(
+        "--augment",
+        choices=["auto", "cpu", "device"],
+        default="auto",
+        help="who makes the views: the loader's workers, or the device for whole batches (auto: a GPU does)",
+    )
 
     model = parser.add_argument_group("model")
     model.add_argument("--train_from_scratch", type=int, default=0, choices=[0, 1], help="1: random first weights")

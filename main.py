@@ -62,7 +62,7 @@ def train(args, device):
         results = {}
         if epoch % args.eval_epoch == 0 or epoch == args.num_epoch:
             results = evaluate_all(model, test_loaders, device, args)
-        run.add_epoch(epoch, results, loss, seconds)
+        run.add_epoch(epoch, results, loss, {"training_seconds": seconds, "waited_for_data": train_loader.waited})
         if results:
             run.save_if_best(model)
         run.save_last(model, optimizer, position)
@@ -72,7 +72,7 @@ def train(args, device):
 
 def build_loaders(args, device):
     """The training loader, and the test loaders by name: test, swapped (its sounds exchanged), val where asked for."""
-    train_set = build_train_set(args)
+    train_set = build_train_set(args, device)
     train_loader = TrainLoader(train_set, args.batch_size_per_gpu, args.seed, args.workers, device)
     test_set = build_test_set(args.testset, args)
     test_sets = {"test": test_set, "swapped": SwappedSounds(test_set, args.seed)}

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+import torch
+
+from dataset.cache import choose_cache
 from dataset.test_sets import FlickrTest, VGGSSTest
 from dataset.train_set import TrainSet, store_regions
 from utils import distributed
@@ -21,8 +24,9 @@ TEST_SETS = ("flickr", "vggss", "custom", "demo")
 METADATA = Path(__file__).parent.parent / "metadata"
 
 
-def build_train_set(args):
-    """The training set named args.trainset under args.data_path."""
+def build_train_set(args, device):
+    """The training set named args.trainset under args.data_path, kept and augmented where args.cache and args.augment
+    say."""
     folder = Path(args.data_path) / TRAIN_FOLDERS[args.trainset]
     if args.trainset in ("flickr", "vggsound"):
         large = args.num_train is not None and args.num_train > 10_000
@@ -36,7 +40,18 @@ def build_train_set(args):
     if args.gridSize < 0 and distributed.is_main():
         store_regions(folder, args.num_train, os.cpu_count())
     distributed.barrier()
-    return TrainSet(folder, args.imgSize, args.num_train, args.gridSize, args.seed)
+    on_device = args.augment == "device" or (args.augment == "auto" and device.type == "cuda")
+    train_set = TrainSet(folder, args.imgSize, args.num_train, args.gridSize, args.seed, on_device)
+    where = choose_cache(args.cache, train_set.bytes, device if on_device else torch.device("cpu"))
+    if where == "device" and not on_device:
+        raise ValueError("--cache device needs views made there: add --augment device, or use --cache ram")
+    if distributed.is_main():
+        place = {"none": "read from its files", "ram": "kept in memory", "device": "kept on the device"}[where]
+        maker = "on the device" if on_device else "by the workers"
+        size = f"{train_set.bytes / 1e9:.1f} GB"
+        print(f"{len(train_set)} training samples ({size}), {place}; views made {maker}", flush=True)
+    train_set.keep(where, device, os.cpu_count())
+    return train_set
 
 
 def build_test_set(name, args):

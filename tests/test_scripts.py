@@ -92,6 +92,7 @@ def pair(tmp_path_factory, datasets):
     """Weights of a model that was hardly trained, through the rarer flags, on data in the published folders."""
     folder = tmp_path_factory.mktemp("pair")
     rare = "--gridSize 4 --masked_max exclude --optimizer sgd --precision float32 --workers 0 --local_negatives"
+    rare += " --cache device --augment device"
     data = f"--data_path {datasets / 'Demo'} --train_from_scratch 1 --valset vggss"
     run(f"main.py {TINY} --num_epoch 1 {data} {rare} --ckpt run", folder)
     best = json.loads((folder / "run" / "best.json").read_text())

@@ -46,7 +46,7 @@ class RunLog:
     def add_epoch(self, epoch, results, loss=None, seconds=None):
         """Logs an epoch (0 is before training) in log.jsonl, times.jsonl and curves.png, and prints its scores.
 
-        results: {"test": Evaluation, ...}; loss: its mean; seconds: what training took.
+        results: {"test": Evaluation, ...}; loss: its mean; seconds: what took how long, by name.
         """
         line = {"epoch": epoch} | ({} if loss is None else {"loss": loss})
         line |= {name: result.summary() for name, result in results.items()}
@@ -57,7 +57,8 @@ class RunLog:
         save_curves(self.lines, self.folder / "curves.png")
         if seconds is not None:
             with open(self.folder / "times.jsonl", "a") as file:
-                file.write(json.dumps({"epoch": epoch, "training_seconds": round(seconds, 2)}) + "\n")
+                rounded = {name: round(value, 2) for name, value in seconds.items()}
+                file.write(json.dumps({"epoch": epoch, **rounded}) + "\n")
         if results:
             say(f"epoch {epoch}: " + describe(line["test"]))
 
