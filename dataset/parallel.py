@@ -15,8 +15,8 @@ def map_in_order(function, items, workers, crashed=None):
     """Yields function(item) for each item, in order, from `workers` processes (0: in this one).
 
     Only a few items a worker are under way at any time, so that memory does not grow with the number of items. Where
-    an item kills its process, as a decoder can, or takes longer than LIMIT, crashed(item) stands for its result; without `crashed`
-    BrokenProcessPool is raised.
+    an item kills its process, as a decoder can, or takes longer than LIMIT, crashed(item) stands for its result;
+    without `crashed` BrokenProcessPool is raised.
     """
     if workers == 0:
         yield from map(function, items)
@@ -48,7 +48,7 @@ def map_in_order(function, items, workers, crashed=None):
 
 
 def _limited(function, item, seconds):
-    """function(item), in a process that the system ends after some seconds: a decoder that hangs listens to nothing else.
+    """function(item), in a process that the system ends after so many seconds: a hanging decoder hears nothing else.
 
     (Windows has no such alarm; there it hangs.)
     """
