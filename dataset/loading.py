@@ -24,6 +24,8 @@ class TrainLoader:
         self.steps = self.sampler.steps
         self.waited = 0.0
         self.batch_views = BatchViews(train_set.size)
+        if train_set.kept == "device":
+            workers = 0  # nothing is left to read, and a process forked from one that uses CUDA must not touch it
         self.loader = DataLoader(
             train_set,
             batch_sampler=self.sampler,

@@ -75,7 +75,7 @@ def benchmark_waiting(device, batch=256, steps=12, size=224):
         for frame_format, kept in [*((name, "none") for name in FRAME_FORMATS), ("uint8", "ram"), ("uint8", "device")]:
             data = TrainSet(folders[frame_format], size, on_device=True)
             data.keep(kept, device)
-            loader = TrainLoader(data, batch, 0, 0 if kept == "device" else workers, device)
+            loader = TrainLoader(data, batch, 0, workers, device)
             batches, waited = cycle_over(loader), 0.0
             for step in range(steps + 2):
                 if step == 2:  # the workers have started, the kernels are chosen
