@@ -112,7 +112,7 @@ class SwappedSounds(Dataset):
     """
 
     def __init__(self, test_set, seed=0):
-        self.test_set, self.ids = test_set, test_set.ids
+        self.test_set, self.ids, self.classes = test_set, test_set.ids, test_set.classes
         rng = np.random.default_rng(seed)
         self.donors = [int(rng.choice(self._candidates(index))) for index in range(len(test_set))]
 
