@@ -83,6 +83,13 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False):
     cannot be read, unless skip_missing, and where a similarity is not finite.
     """
     model.eval()
+    absent = loader.dataset.find_missing()
+    if absent and not skip_missing:
+        item_id, sentence = next(iter(absent.items()))
+        raise ValueError(
+            f"{len(absent)} of {len(loader.dataset)} test items are not there, first {item_id}: {sentence} "
+            "(--skip_missing leaves such items out)"
+        )
     num_visual = num_visual if distributed.is_main() else 0
     rows, missing, pictures = [], [], []
     for batch, failed in tqdm(loader, desc="evaluate", unit="batch", leave=False, disable=not distributed.is_main()):
@@ -110,7 +117,7 @@ def join(rows, missing, pictures, test_set):
     if not rows:
         raise ValueError("there is no item to score: check the test list and the files it names")
     scores = {name: np.stack([row["scores"][name] for row in rows]) for name in rows[0]["scores"]}
-    classes = test_set.classes or [None] * len(place)
+    classes = test_set.labels.classes or [None] * len(place)
     items = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
     return Evaluation([item | {"class": classes[place[item["id"]]]} for item in items], scores, missing, pictures)
 
