@@ -19,15 +19,6 @@ from utils.seed import start_worker
 
 HEADLINE = "fixed0.5"  # the papers' rule: what a score is called where no other rule is named
 
-# What every rule shares; results.json has it, and the rule itself, beside the numbers.
-PROTOCOL = {
-    "upsampling": f"bilinear to {GT_SIZE}",
-    "normalisation": "min-max of each map",
-    "success": "consensus IoU >= 0.5",
-    "boxes": "cut to whole pixels; inverted and empty ones hold no pixel",
-    "without_box": "an item without a valid box scores 0, and counts",
-}
-
 
 @dataclass
 class Evaluation:
@@ -45,11 +36,13 @@ class Evaluation:
     missing: list
     pictures: list
 
-    def summary(self):
-        """Named numbers: the scores by HEADLINE, with what the audio-free predictors and the oracle reach, and what is
-        amiss."""
+    def summary(self, rules=()):
+        """Named numbers: the scores by the first of the rules (HEADLINE where none is named), what the audio-free
+        predictors and the oracle reach, and what is amiss; under "rules" the scores by each rule that is named."""
+        by_rule = {rule: self.by_rule(rule) for rule in rules or [HEADLINE]}
         return {
-            **self.by_rule(HEADLINE),
+            **next(iter(by_rule.values())),
+            **({"rules": by_rule} if rules else {}),
             "without_box": [item["id"] for item in self.items if not item["has_box"]],
             "missing": self.missing,
             "partial": bool(self.missing),

@@ -11,7 +11,7 @@ from utils.rules import RULES, choose
 def write_results(folder, results, evaluation):
     """results.json with the named numbers, and per_sample.csv with a line an item: id, iou (by the first rule), class,
     box_area (share of the image), and the IoU by each rule of results."""
-    rules = results["rules"]
+    rules = results["fingerprint"]["rules"]
     write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
     ious = {rule: choose(evaluation.scores["model"], rule)[0] for rule in rules}
     with replacing(folder / "per_sample.csv", "w", newline="") as file:
