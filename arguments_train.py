@@ -134,10 +134,14 @@ def add_method_flag(parser):
 def add_data_flags(parser):
     """Flags of main.py and test.py about the data."""
     group = parser.add_argument_group("data")
-    group.add_argument(
+    add_data_path(group)
+    group.add_argument("--imgSize", type=image_size, default=224, help="side of the network's input, a multiple of 16")
+
+
+def add_data_path(parser):
+    parser.add_argument(
         "--data_path", default=data_path, help="folder that holds SoundNet_Flickr, VGG-Sound, Custom, Demo"
     )
-    group.add_argument("--imgSize", type=image_size, default=224, help="side of the network's input, a multiple of 16")
 
 
 def add_machine_flags(parser):

@@ -12,9 +12,10 @@ from scipy.io import wavfile
 
 from dataset.audio import RATE, SAMPLES, load_clip, log_mel_patches, scale
 from dataset.hdf5 import HDF5Array, hdf5_writer
+from dataset.labels import FlickrLabels, VGGSSLabels
 from dataset.loading import TrainLoader
 from dataset.regions import felzenszwalb_regions, grid_regions
-from dataset.test_sets import FlickrTest, VGGSSTest
+from dataset.test_sets import FilesTest, HDF5Test
 from dataset.train_set import TrainSet, find_shards, store_regions
 from dataset.transforms import denormalise, normalise, read_image, resize
 
@@ -225,12 +226,14 @@ def test_images_that_cannot_be_read_are_named(tmp_path):
 
 def test_test_sets_name_what_is_missing(tmp_path):
     (tmp_path / "list.csv").write_text("1\n2\n")
-    with pytest.raises(FileNotFoundError, match="5k_labeled is missing"):
-        FlickrTest(tmp_path / "5k_labeled", tmp_path / "list.csv")
+    labels = FlickrLabels(tmp_path / "list.csv", tmp_path / "5k_labeled" / "Annotations")
     folder = tmp_path / "5k_labeled" / "Data"
+    places = (folder / "frames", ".jpg"), (folder / "audio", ".wav")
+    with pytest.raises(FileNotFoundError, match="frames is missing"):
+        FilesTest(labels, *places)
     for part in ("frames", "audio"):
         (folder / part).mkdir(parents=True)
-    flickr = FlickrTest(tmp_path / "5k_labeled", tmp_path / "list.csv", 32)
+    flickr = FilesTest(labels, *places, 32)
     assert "1.jpg is missing" in flickr[0]["error"]
     cv2.imwrite(str(folder / "frames" / "1.jpg"), np.zeros((9, 9, 3), np.uint8))
     assert "1.wav is missing" in flickr[0]["error"]
@@ -248,7 +251,7 @@ def test_test_sets_name_what_is_missing(tmp_path):
             pass
     (tmp_path / "boxes.json").write_text('[{"file": "1", "class": "dog", "bbox": [[0, 0, 1, 1]]}]')
     with pytest.raises(ValueError, match="3 rows but .*list.csv names 2 ids"):
-        VGGSSTest(tmp_path, tmp_path / "list.csv", tmp_path / "boxes.json")
+        HDF5Test(labels, tmp_path, [tmp_path / "list.csv"])
     (tmp_path / "list.csv").write_text("1\n2\n3\n")
     with pytest.raises(ValueError, match="boxes.json has no boxes for 2"):
-        VGGSSTest(tmp_path, tmp_path / "list.csv", tmp_path / "boxes.json")
+        VGGSSLabels(tmp_path / "list.csv", tmp_path / "boxes.json")
