@@ -26,7 +26,7 @@ class RunLog:
         self.folder, self.args = Path(args.ckpt), args
         self.selected_on = (
             f"the validation set {args.valset}"
-            if args.valset
+            if args.valset != "none"
             else f"the test set {args.testset} (the papers' protocol)"
         )
         started = (self.folder / "args.json").exists()
@@ -85,7 +85,7 @@ class RunLog:
         Writes best.pth, the pair frame_best.pth and sound_best.pth as published, and best.json with its numbers and
         what it was selected on.
         """
-        name = "val" if self.args.valset else "test"
+        name = "val" if self.args.valset != "none" else "test"
         *before, line = [entry for entry in self.lines if name in entry and entry["epoch"] > 0]
         if any(entry[name]["ciou"] >= line[name]["ciou"] for entry in before) or not distributed.is_main():
             return
