@@ -5,7 +5,15 @@ import json
 import sys
 from pathlib import Path
 
-from arguments_train import add_data_flags, add_data_path, add_machine_flags, add_method_flag, add_weight_flags
+from arguments_train import (
+    add_data_flags,
+    add_data_path,
+    add_machine_flags,
+    add_method_flag,
+    add_weight_flags,
+    fraction,
+    weights_resnet_imgnet,
+)
 from dataset import TEST_SETS, has_data
 from utils.rules import RULES
 
@@ -75,8 +83,14 @@ def build_parser():
     test.add_argument("--ckpt", default="./runs/test", help="folder for results.json, per_sample.csv and pictures")
     test.add_argument("--num_visual", type=int, default=20, help="items to draw, from the first on")
     test.add_argument("--skip_missing", action="store_true", help="leave unreadable items out, and list them")
+    test.add_argument("--negative_audio", action="store_true", help="as well: silence, noise, and other clips' sounds")
+    test.add_argument(
+        "--retrieval", action="store_true", help="as well: which sound fits an image best, and vice versa"
+    )
+    test.add_argument("--ogl", type=fraction, metavar="ALPHA", help="as well: object-guided maps (EZ-VSL: 0.4)")
+    test.add_argument("--weights_resnet_imgnet", default=weights_resnet_imgnet, help="ImageNet weights, for --ogl")
     test.add_argument("--swap_sounds", action="store_true", help="give each item another's sound: does it decide?")
-    test.add_argument("--seed", type=int, default=12345, help="of the swapped sounds")
+    test.add_argument("--seed", type=int, default=12345, help="of the swapped sounds and of the noises")
     return parser
 
 

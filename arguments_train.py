@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from dataset import TEST_SETS, TRAIN_FOLDERS, has_data, testset_of
+from dataset import TEST_SETS, TRAIN_FOLDERS, default_valset, has_data, testset_of
 from models import METHODS
 
 data_path = "./Datasets"
@@ -38,7 +38,8 @@ def parse_args(argv=None):
     parser = build_parser()
     args = parser.parse_known_args(argv)[0]
     trainset = args.trainset or ("flickr" if has_data(args.data_path) else "demo")
-    parser.set_defaults(trainset=trainset, testset=testset_of(trainset), ckpt=f"./runs/sacl_{trainset}")
+    valset = "none" if trainset == "demo" else default_valset(args)
+    parser.set_defaults(trainset=trainset, testset=testset_of(trainset), valset=valset, ckpt=f"./runs/sacl_{trainset}")
     if trainset == "demo":
         parser.set_defaults(**DEMO)
     return parser.parse_args(argv)
@@ -66,7 +67,12 @@ def build_parser():
         "--trainset", choices=[*TRAIN_FOLDERS], help="default: flickr, or demo where --data_path holds no data set"
     )
     data.add_argument("--testset", choices=TEST_SETS, help="scored while training (default: the training set's)")
-    data.add_argument("--valset", choices=TEST_SETS, help="selects the best checkpoint (default: the test set does)")
+    data.add_argument(
+        "--valset",
+        choices=[*TEST_SETS, "none"],
+        help="selects the best checkpoint; none: the test set does, as in the papers "
+        "(default: flickr_val where --data_path has it and the training set is not the demo, else none)",
+    )
     data.add_argument("--num_train", type=positive, help="train on the first so many rows (default: all)")
     data.add_argument(
         "--gridSize", type=int, default=-1, choices=[-1, 1, 2, 4, 8], help="regions: -1 Felzenszwalb, else a grid"

@@ -76,7 +76,7 @@ def build_loaders(args, device):
     train_loader = TrainLoader(train_set, args.batch_size_per_gpu, args.seed, args.workers, device)
     test_set = build_test_set(args.testset, args)
     test_sets = {"test": test_set, "swapped": SwappedSounds(test_set, args.seed)}
-    if args.valset:
+    if args.valset != "none":
         test_sets["val"] = build_test_set(args.valset, args)
     return train_loader, {
         name: build_test_loader(test_set, args.batch_size_per_gpu, args.workers) for name, test_set in test_sets.items()

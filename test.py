@@ -6,13 +6,15 @@ from arguments_test import parse_args
 from dataset import build_labels, build_test_set
 from dataset.test_sets import SwappedSounds
 from models import build_model
+from models.object_prior import ObjectPrior
 from utils import distributed
 from utils.compare import compare
 from utils.errors import one_sentence_errors
 from utils.evaluation import build_test_loader, evaluate
 from utils.fingerprint import take_fingerprint
 from utils.model_free import tabulate
-from utils.results import table, write_results
+from utils.probes import build_probes
+from utils.results import probe_lines, table, write_results
 from utils.visualize import save_overlays
 
 
@@ -34,25 +36,29 @@ def test(args, device):
     if args.swap_sounds:
         test_set = SwappedSounds(test_set, args.seed)
     loader = build_test_loader(test_set, args.batch_size_per_gpu, args.workers)
-    evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing)
+    probes = build_probes(args, model, test_set, device)
+    prior = ObjectPrior(args.ogl, args.weights_resnet_imgnet).to(device) if args.ogl is not None else None
+    evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing, probes, prior)
+    probed = {probe.name: probe.summary() for probe in probes}
     if distributed.is_main():
-        report(evaluation, test_set, args)
+        report(evaluation, probed, test_set, args)
 
 
-def report(evaluation, test_set, args):
+def report(evaluation, probed, test_set, args):
     """Writes results.json, per_sample.csv and the pictures into args.ckpt, and prints the scores."""
     folder = Path(args.ckpt)
     folder.mkdir(parents=True, exist_ok=True)
     summary = evaluation.summary(args.rules)
     made_by = take_fingerprint(args, test_set, summary)
-    results = {"testset": args.testset, **summary, "fingerprint": made_by, "arguments": vars(args)}
+    results = {"testset": args.testset, **summary, **probed, "fingerprint": made_by, "arguments": vars(args)}
     write_results(folder, results, evaluation)
 
     partial = f", PARTIAL: {len(evaluation.missing)} left out" if evaluation.missing else ""
     print(
         f"Test set {args.testset}, {results['n']} items{partial}, sounds: {made_by['sounds']}; per cent, 95 % intervals"
     )
-    print("\n".join(table(results["rules"])))
+    lines = [*table(results["rules"]), *(line for name in probed for line in probe_lines(name, probed[name]))]
+    print("\n".join(lines))
     for item in evaluation.missing:
         print(f"  left out: {item['id']}: {item['error']}")
     if evaluation.pictures:

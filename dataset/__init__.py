@@ -132,13 +132,13 @@ def find_list(path):
     return path
 
 
-def default_valset(data_path):
-    """flickr_val where --data_path has the clips for it, else None."""
+def default_valset(args):
+    """flickr_val where args.data_path has all of its files, else none."""
     try:
-        build_labels("flickr_val", data_path)
+        missing = build_test_set("flickr_val", args).find_missing()
     except (FileNotFoundError, ValueError):
-        return None
-    return "flickr_val"
+        return "none"
+    return "none" if missing else "flickr_val"
 
 
 def testset_of(trainset):

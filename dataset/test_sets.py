@@ -175,9 +175,12 @@ class SwappedSounds(Dataset):
     def __getitem__(self, index):
         item = self.test_set[index]
         try:
-            return item if "error" in item else {**item, "spect": self.test_set.spect(self.donors[index])}
+            return item if "error" in item else {**item, "spect": self.spect(index)}
         except (FileNotFoundError, ValueError) as error:
             return {"id": item["id"], "error": str(error)}
+
+    def spect(self, index):
+        return self.test_set.spect(self.donors[index])
 
     def waveform(self, index):
         return self.test_set.waveform(self.donors[index])

@@ -10,6 +10,7 @@ import pytest
 from scipy.io import wavfile
 
 import dataset
+from arguments_train import parse_args
 from dataset import TEST_SETS, build_labels, build_test_set, default_valset
 from dataset.annotations import listed_boxes, silent_pairs
 from dataset.audio import RATE, SAMPLES
@@ -161,12 +162,22 @@ def test_flickr_validation_is_drawn_outside_the_test_list(tmp_path, metadata):
     (metadata / "flickr_test249_in5k.csv").write_text("1,20\n2,30\n")
     for i in (*range(1, 252), 3908875350):
         (annotations / f"{i}.xml").write_text("<a/>")
-    assert default_valset(tmp_path) is None  # 249 are left
+    for folder, suffix in (("frames", "jpg"), ("audio", "wav")):
+        place = tmp_path / "SoundNet_Flickr/5k_labeled/Data" / folder
+        place.mkdir(parents=True)
+        for i in range(1, 300):
+            (place / f"{i}.{suffix}").touch()
+    assert default_valset(args(tmp_path)) == "none"  # 249 are left
     for i in range(252, 300):
         (annotations / f"{i}.xml").write_text("<a/>")
-    assert default_valset(tmp_path) == "flickr_val"
+    assert default_valset(args(tmp_path)) == "flickr_val"
+    argv = ["--data_path", str(tmp_path), "--trainset"]
+    assert parse_args([*argv, "flickr10k"]).valset == "flickr_val"
+    assert parse_args([*argv, "demo"]).valset == parse_args([*argv, "flickr10k", "--valset", "none"]).valset == "none"
     drawn = build_labels("flickr_val", tmp_path).ids
     assert len(drawn) == len(set(drawn)) == 250 and not {"1", "2", "3908875350"} & set(drawn)
+    (tmp_path / "SoundNet_Flickr/5k_labeled/Data/audio" / f"{drawn[0]}.wav").unlink()
+    assert default_valset(args(tmp_path)) == "none"
     (annotations / f"{drawn[0]}.xml").unlink()
     again = build_labels("flickr_val", tmp_path).ids
     assert len(set(again) & set(drawn)) == 249  # one clip less changes one clip

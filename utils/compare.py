@@ -9,7 +9,8 @@ from scipy.stats import binomtest
 
 from utils.metrics import SUCCESS, bootstrap, own_areas
 
-MAY_DIFFER = ("n", "missing", "partial", "checkpoint", "code", "rules")  # rules: those of both are compared
+# What does not change an item's score. Of the rules, those that both results have are compared.
+MAY_DIFFER = ("n", "missing", "partial", "checkpoint", "code", "rules", "ogl")
 
 
 def compare(first, second):

@@ -28,6 +28,7 @@ def take_fingerprint(args, test_set, summary):
         "testset": args.testset,
         "lists": describe_lists(test_set.labels),
         "sounds": "swapped" if args.swap_sounds else "own",
+        "ogl": args.ogl,
         "rules": {rule: RULES[rule] for rule in args.rules},
         **PROTOCOL,
         "listed": len(test_set),

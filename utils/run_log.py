@@ -26,7 +26,7 @@ class RunLog:
         self.folder, self.args = Path(args.ckpt), args
         self.selected_on = (
             f"the validation set {args.valset}"
-            if args.valset
+            if args.valset != "none"
             else f"the test set {args.testset} (the papers' protocol)"
         )
         started = (self.folder / "args.json").exists()
@@ -86,7 +86,7 @@ class RunLog:
         Writes best.pth, the pair frame_best.pth and sound_best.pth as published, and best.json with its numbers and
         what it was selected on.
         """
-        chosen = "val" if self.args.valset else "test"
+        chosen = "val" if self.args.valset != "none" else "test"
         *before, line = [entry for entry in self.lines if chosen in entry and entry["epoch"] > 0]
         if any(entry[chosen]["ciou"] >= line[chosen]["ciou"] for entry in before) or not distributed.is_main():
             return
