@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from dataset import TEST_SETS, TRAIN_FOLDERS, has_data, testset_of
+from dataset import TEST_SETS, TRAIN_FOLDERS, default_valset, has_data, testset_of
 from models import METHODS
 
 data_path = "./Datasets"
@@ -38,7 +38,8 @@ def parse_args(argv=None):
     parser = build_parser()
     args = parser.parse_known_args(argv)[0]
     trainset = args.trainset or ("flickr" if has_data(args.data_path) else "demo")
-    parser.set_defaults(trainset=trainset, testset=testset_of(trainset), ckpt=f"./runs/sacl_{trainset}")
+    valset = "none" if trainset == "demo" else default_valset(args)
+    parser.set_defaults(trainset=trainset, testset=testset_of(trainset), valset=valset, ckpt=f"./runs/sacl_{trainset}")
     if trainset == "demo":
         parser.set_defaults(**DEMO)
     args = parser.parse_args(argv)
@@ -74,10 +75,27 @@ def build_parser():
         "--trainset", choices=[*TRAIN_FOLDERS], help="default: flickr, or demo where --data_path holds no data set"
     )
     data.add_argument("--testset", choices=TEST_SETS, help="scored while training (default: the training set's)")
-    data.add_argument("--valset", choices=TEST_SETS, help="selects the best checkpoint (default: the test set does)")
+    data.add_argument(
+        "--valset",
+        choices=[*TEST_SETS, "none"],
+        help="selects the best checkpoint; none: the test set does, as in the papers "
+        "(default: flickr_val where --data_path has it and the training set is not the demo, else none)",
+    )
     data.add_argument("--num_train", type=positive, help="train on the first so many rows (default: all)")
     data.add_argument(
         "--gridSize", type=int, default=-1, choices=[-1, 1, 2, 4, 8], help="regions: -1 Felzenszwalb, else a grid"
+    )
+    data.add_argument(
+        "--cache",
+        choices=["auto", "none", "ram", "device"],
+        default="auto",
+        help="keep the set, pixels as uint8, in memory or on the device; auto: where half of what is free suffices",
+    )
+    data.add_argument(
+        "--augment",
+        choices=["auto", "cpu", "device"],
+        default="auto",
+        help="who makes the views: the loader's workers, or the device for whole batches (auto: a GPU does)",
     )
 
     model = parser.add_argument_group("model")
@@ -138,10 +156,14 @@ def add_method_flag(parser):
 def add_data_flags(parser):
     """Flags of main.py and test.py about the data."""
     group = parser.add_argument_group("data")
-    group.add_argument(
+    add_data_path(group)
+    group.add_argument("--imgSize", type=image_size, default=224, help="side of the network's input, a multiple of 16")
+
+
+def add_data_path(parser):
+    parser.add_argument(
         "--data_path", default=data_path, help="folder that holds SoundNet_Flickr, VGG-Sound, Custom, Demo"
     )
-    group.add_argument("--imgSize", type=image_size, default=224, help="side of the network's input, a multiple of 16")
 
 
 def add_machine_flags(parser):

@@ -65,11 +65,11 @@ def train(args, device):
 
 def build_loaders(args, device):
     """The training loader, and the test loaders by name: test, swapped (its sounds exchanged), val where asked for."""
-    train_set = build_train_set(args)
+    train_set = build_train_set(args, device)
     train_loader = TrainLoader(train_set, args.batch_size_per_gpu, args.seed, args.workers, device)
     test_set = build_test_set(args.testset, args)
     test_sets = {"test": test_set, "swapped": SwappedSounds(test_set, args.seed)}
-    if args.valset:
+    if args.valset != "none":
         test_sets["val"] = build_test_set(args.valset, args)
     return train_loader, {
         name: build_test_loader(test_set, args.batch_size_per_gpu, args.workers) for name, test_set in test_sets.items()
@@ -123,7 +123,7 @@ def train_one_epoch(model, loader, objective, optimizer, progress, args, run, in
             run.report_broken(progress.look(), progress.epoch + 1, loader.sampler)
         if save:
             run.save_last(network, optimizer, progress)
-        if interrupt.received:
+        if interrupt.stopping:
             progress.bar.close()
             interrupt.leave(f"in epoch {progress.epoch + 1}, step {progress.step}")
 

@@ -1,65 +1,69 @@
 """Scores a SACL checkpoint: python test.py. Every setting is in arguments_test.py."""
 
-import csv
-import json
 from pathlib import Path
 
 from arguments_test import parse_args
-from dataset import build_test_set
+from dataset import build_labels, build_test_set
 from dataset.test_sets import SwappedSounds
 from models import build_model
-from utils import checkpoint, distributed
+from models.object_prior import ObjectPrior
+from utils import distributed
+from utils.compare import compare
 from utils.errors import one_sentence_errors
-from utils.evaluation import AUDIO_FREE, RULE, build_test_loader, describe, evaluate
-from utils.files import replacing, write_text
+from utils.evaluation import build_test_loader, evaluate
+from utils.fingerprint import take_fingerprint
+from utils.model_free import tabulate
+from utils.probes import build_probes
+from utils.results import probe_lines, table, write_results
 from utils.visualize import save_overlays
 
 
 def main():
     args = parse_args()
-    with distributed.processes(args.device) as device:
-        model = build_model(args).to(device)
-        test_set = build_test_set(args.testset, args)
-        if args.swap_sounds:
-            test_set = SwappedSounds(test_set, args.seed)
-        loader = build_test_loader(test_set, args.batch_size_per_gpu, args.workers)
-        evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing)
-        if distributed.is_main():
-            report(evaluation, args)
+    if args.command == "compare":
+        print("\n".join(compare(args.first, args.second)))
+    elif args.command == "model-free":
+        for name in args.testset:
+            print("\n".join(tabulate(name, build_labels(name, args.data_path), args.rules)), flush=True)
+    else:
+        with distributed.processes(args.device) as device:
+            test(args, device)
 
 
-def report(evaluation, args):
+def test(args, device):
+    model = build_model(args).to(device)
+    test_set = build_test_set(args.testset, args)
+    if args.swap_sounds:
+        test_set = SwappedSounds(test_set, args.seed)
+    loader = build_test_loader(test_set, args.batch_size_per_gpu, args.workers)
+    probes = build_probes(args, model, test_set, device)
+    prior = ObjectPrior(args.ogl, args.weights_resnet_imgnet).to(device) if args.ogl is not None else None
+    evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing, probes, prior)
+    probed = {probe.name: probe.summary() for probe in probes}
+    if distributed.is_main():
+        report(evaluation, probed, test_set, args)
+
+
+def report(evaluation, probed, test_set, args):
     """Writes results.json, per_sample.csv and the pictures into args.ckpt, and prints the scores."""
     folder = Path(args.ckpt)
     folder.mkdir(parents=True, exist_ok=True)
-    results = {"testset": args.testset, "sounds": "swapped" if args.swap_sounds else "own"}
-    results |= {**evaluation.summary(), "rule": RULE, "checkpoint": describe_checkpoint(args), "arguments": vars(args)}
-    write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
-    with replacing(folder / "per_sample.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, ["id", "iou", *AUDIO_FREE], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(evaluation.items)
+    summary = evaluation.summary(args.rules)
+    made_by = take_fingerprint(args, test_set, summary)
+    results = {"testset": args.testset, **summary, **probed, "fingerprint": made_by, "arguments": vars(args)}
+    write_results(folder, results, evaluation)
 
-    print(f"Test set {args.testset}, {results['n']} items, sounds: {results['sounds']} (95 % intervals)")
-    print(f"  {'model':18} {describe(results)}")
-    for name, free in results["audio_free"].items():
-        print(f"  {name:18} {describe(free)}")
+    partial = f", PARTIAL: {len(evaluation.missing)} left out" if evaluation.missing else ""
+    print(
+        f"Test set {args.testset}, {results['n']} items{partial}, sounds: {made_by['sounds']}; per cent, 95 % intervals"
+    )
+    lines = [*table(results["rules"]), *(line for name in probed for line in probe_lines(name, probed[name]))]
+    print("\n".join(lines))
     for item in evaluation.missing:
         print(f"  left out: {item['id']}: {item['error']}")
     if evaluation.pictures:
         print(f"Pictures: {save_overlays(evaluation.pictures, folder / 'pictures')}")
     print(f"Numbers: {folder / 'results.json'}, {folder / 'per_sample.csv'}")
-
-
-def describe_checkpoint(args):
-    """Which files were scored, and what the run that wrote them selected them on."""
-    note = Path(args.weights_frame).parent / "best.json"
-    selected_on = json.loads(note.read_text())["selected_on"] if note.is_file() else "not known"
-    files = {"frame": args.weights_frame, "sound": args.weights_sound}
-    return {
-        **{name: {"file": str(path), "sha256": checkpoint.sha256(path)} for name, path in files.items()},
-        "selected_on": selected_on,
-    }
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """build_model, build_objective: from the arguments to a network with its first weights, and to what it is trained by.
 
-A method is a module of this folder with these two functions. Its model has forward(views, spect) -> outputs,
-localize(image, spect) -> cosine maps, parts() -> the networks by the names of their files, and
-parameter_groups(args) -> the optimizer's groups; its objective is called with those outputs and the views' region maps,
-and has signs, scalar tensors by name that say how healthy the last batch was (utils/health.py knows their limits).
-The training loop and the evaluation know no more of it.
+A method is a module of this folder with these two functions. Its model has forward(views, spect) -> outputs;
+localize(image, spect) -> cosine maps, in the steps encode_image, encode_sound and similarity, so that one image can be
+asked about several sounds; parts() -> the networks by the names of their files; and parameter_groups(args) -> the
+optimizer's groups. Its objective is called with those outputs and the views' region maps, and has signs, scalar tensors
+by name that say how healthy the last batch was (utils/health.py knows their limits). The training loop and the
+evaluation know no more of it.
 """
 
 from models import sacl

@@ -34,8 +34,20 @@ class SACL(nn.Module):
 
     def localize(self, image, spect):
         """Cosine of the sound and each place of the image: (B, 3, H, W), (B, S, 1, 96, 64) -> (B, H / 16, W / 16)."""
-        (vision,), audio, _ = self([image], spect)
-        return einsum("bchw,bc->bhw", normalize(vision), normalize(audio))
+        return self.similarity(self.encode_image(image), self.encode_sound(spect))
+
+    def encode_image(self, image):
+        """Unit vectors of the places of images: (B, 3, H, W) -> (B, C, H / 16, W / 16)."""
+        return normalize(self.frame_net(image).float())
+
+    def encode_sound(self, spect):
+        """Unit vectors of sounds: (B, S, 1, 96, 64) -> (B, C)."""
+        _, audio = self.sound_net(spect)
+        return normalize(audio.float())
+
+    def similarity(self, vision, audio):
+        """Cosine of each encoded sound and the places of its image: (B, C, h, w), (B, C) -> (B, h, w)."""
+        return einsum("bchw,bc->bhw", vision, audio)
 
     def parts(self):
         """The networks by the names of their published files: <name>_best.pth."""

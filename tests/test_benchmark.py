@@ -22,5 +22,7 @@ def test_data(tmp_path, monkeypatch, capsys):
     assert torch.get_num_threads() == threads
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("published procedure")][0].split()[-1] == "1.0"
-    assert len([line for line in lines if line.startswith("this loader")]) == 3
+    assert len([line for line in lines if line.startswith("this loader")]) == 5
+    data.benchmark_waiting(torch.device("cpu"), batch=4, steps=1, size=32)
+    assert len([line for line in capsys.readouterr().out.splitlines() if line.endswith("%")]) == 5
     assert any("maps/s" in line for line in lines) and any("clips/s" in line for line in lines)

@@ -14,6 +14,8 @@ import torch
 from conftest import TINY, fail, run, start
 
 from utils import checkpoint
+from utils.predictors import AUDIO_FREE
+from utils.rules import RULES
 
 
 def read_log(folder):
@@ -27,7 +29,7 @@ def test_the_story_from_nothing_to_results(workplace):
     log = read_log(folder)
     assert [line["epoch"] for line in log] == [0, 1, 2]
     assert all("loss" in line for line in log[1:]) and "test" in log[0] and "test" not in log[1]
-    assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["audio_free"]) == {"whole_image", "centred_square_0.7"}
+    assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["audio_free"]) == set(AUDIO_FREE)
     assert json.loads((folder / "args.json").read_text())["arguments"]["train_from_scratch"] == 1
     for name in ("last.pth", "best.pth", "frame_best.pth", "sound_best.pth", "curves.png", "summary.json"):
         assert (folder / name).stat().st_size > 100
@@ -40,15 +42,27 @@ def test_the_story_from_nothing_to_results(workplace):
     run(shlex.split(line), workplace)
     results = json.loads((folder / "test" / "results.json").read_text())
     assert results["ciou"] == best["test"]["ciou"] and results["auc"] == pytest.approx(best["test"]["auc"])
-    assert results["checkpoint"]["selected_on"] == best["selected_on"]
-    assert results["checkpoint"]["frame"]["sha256"] == checkpoint.sha256(folder / "frame_best.pth")
+    made_by = results["fingerprint"]
+    assert made_by["checkpoint"]["selected_on"] == best["selected_on"] and made_by["code"]
+    assert made_by["checkpoint"]["frame"]["sha256"] == checkpoint.sha256(folder / "frame_best.pth")
+    id_list = made_by["lists"][0]
+    assert id_list["name"] == "vggss_test_4692.csv" and not id_list["published"]  # the demo's
+    assert id_list["sha256"] == checkpoint.sha256(workplace / "Datasets/Demo/VGG-Sound/vggss_test_4692.csv")
     with open(folder / "test" / "per_sample.csv") as file:
         rows = list(csv.reader(file))
-    assert rows[0][:2] == ["id", "iou"] and [row[0] for row in rows[1:]] == [f"demo_{i:04d}" for i in range(6)]
-    shutil.rmtree(folder / "test")
+    assert (
+        rows[0] == ["id", "iou", "class", "box_area", *RULES] == ["id", "iou", "class", "box_area", *results["rules"]]
+    )
+    assert [row[0] for row in rows[1:]] == [f"demo_{i:04d}" for i in range(6)]
+    (folder / "test").rename(folder / "own")
     alone = run("test.py --swap_sounds", workplace)
     assert "sounds: swapped" in alone
     assert json.loads((folder / "test" / "results.json").read_text())["arguments"]["imgSize"] == 64
+
+    refused = fail(f"test.py compare {folder}/own/results.json {folder}/test/results.json", workplace)
+    assert "they differ in sounds ('own' and 'swapped')" in refused
+    free = run("test.py model-free --testset demo --rules median", workplace)
+    assert "demo: 6 items" in free and "centred_disc" in free
 
     assert "holds a run" in fail(f"main.py {TINY}", workplace)
     assert "has finished its 2 epochs" in fail(f"main.py {TINY} --resume", workplace)
@@ -92,6 +106,7 @@ def pair(tmp_path_factory, datasets):
     """Weights of a model that was hardly trained, through the rarer flags, on data in the published folders."""
     folder = tmp_path_factory.mktemp("pair")
     rare = "--gridSize 4 --masked_max exclude --optimizer sgd --precision float32 --workers 0 --local_negatives"
+    rare += " --cache device --augment device"
     data = f"--data_path {datasets / 'Demo'} --train_from_scratch 1 --valset vggss"
     run(f"main.py {TINY} --num_epoch 1 {data} {rare} --ckpt run", folder)
     best = json.loads((folder / "run" / "best.json").read_text())

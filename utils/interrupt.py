@@ -23,6 +23,7 @@ class Interrupt:
     def __init__(self, save_minutes):
         self.pause, self.saved = 60 * save_minutes, time.monotonic()
         self.received, self.since, self.waits = 0, 0.0, True
+        self.stopping = False
         for number in EXIT_CODES:
             signal.signal(number, self._receive)
 
@@ -37,12 +38,13 @@ class Interrupt:
         print("\nstopping after this step and saving; Ctrl-C again to stop at once", file=sys.stderr, flush=True)
 
     def agreed(self):
-        """Whether to save now; every process gets the same answer. `received` is then the same signal, 0 if none."""
+        """Whether to save now, and then whether to stop (`stopping`); every process gets the same answer."""
         due = distributed.is_main() and time.monotonic() - self.saved >= self.pause
         wish = distributed.maximum(max(self.received, SAVE if due else 0))
         if wish:
             self.saved = time.monotonic()
-        self.received = wish if wish in EXIT_CODES else 0
+        if wish in EXIT_CODES:
+            self.received, self.stopping = wish, True
         return wish > 0
 
     @contextmanager

@@ -54,7 +54,7 @@ class Progress:
 
         resident: weights, gradients and averages, which are there between steps; activations: what a step adds.
         """
-        measured = {"training_seconds": round(time.monotonic() - self.began, 2), "waited_seconds": round(waited, 2)}
+        measured = {"training_seconds": round(time.monotonic() - self.began, 2), "waited_for_data": round(waited, 2)}
         if self.device.type == "cuda":
             peak, resident = torch.cuda.max_memory_allocated() / 1e9, torch.cuda.memory_allocated() / 1e9
             measured |= {"resident_gb": round(resident, 2), "activations_gb": round(peak - resident, 2)}

@@ -2,7 +2,7 @@
 
 # Settings that leave the weights alone: how and where a run computes, how long, and what it reports.
 FREE = {
-    "ckpt", "compile", "data_path", "device", "eval_epoch", "force_resume", "num_visual", "on_nan", "resume",
+    "cache", "ckpt", "compile", "data_path", "device", "eval_epoch", "force_resume", "num_visual", "on_nan", "resume",
     "save_minutes", "weights_frame", "weights_resnet_imgnet", "weights_sound", "weights_vggish", "workers",
 }  # fmt: skip
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from utils import checkpoint, distributed
-from utils.evaluation import RULE, describe
+from utils.evaluation import describe
 from utils.files import write_text
 from utils.health import warnings_of
 from utils.resume import check_resume
 from utils.seed import random_state, restore_random_state
 from utils.visualize import save_curves, save_overlays
 
-VERSIONS = {"torch": torch.__version__, "python": platform.python_version()}
+VERSIONS = {"torch": str(torch.__version__), "python": platform.python_version()}
 
 
 class RunLog:
@@ -31,7 +31,7 @@ class RunLog:
         self.folder, self.args = Path(args.ckpt), args
         self.selected_on = (
             f"the validation set {args.valset}"
-            if args.valset
+            if args.valset != "none"
             else f"the test set {args.testset} (the papers' protocol)"
         )
         started = (self.folder / "args.json").exists()
@@ -136,7 +136,7 @@ class RunLog:
         Writes best.pth, the pair frame_best.pth and sound_best.pth as published, and best.json with its numbers and
         what it was selected on.
         """
-        chosen = "val" if self.args.valset else "test"
+        chosen = "val" if self.args.valset != "none" else "test"
         *before, line = [entry for entry in self.lines if chosen in entry and entry["epoch"] > 0]
         if any(entry[chosen]["ciou"] >= line[chosen]["ciou"] for entry in before) or not distributed.is_main():
             return
@@ -152,7 +152,7 @@ class RunLog:
             return
         best = json.loads((self.folder / "best.json").read_text())
         last = {name: result.summary() for name, result in results.items()}
-        self._write("summary.json", {"last": {"epoch": self.lines[-1]["epoch"], **last}, "best": best, "rule": RULE})
+        self._write("summary.json", {"last": {"epoch": self.lines[-1]["epoch"], **last}, "best": best})
         drawn = results["test"].pictures
         overview = [save_overlays(drawn, self.folder / "pictures")] if drawn else []
         args = self.args

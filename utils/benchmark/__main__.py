@@ -2,7 +2,9 @@
 
 import argparse
 
-from utils.benchmark.data import benchmark_data
+import torch
+
+from utils.benchmark.data import benchmark_data, benchmark_waiting
 
 
 def main():
@@ -12,6 +14,10 @@ def main():
     data.add_argument("--clips", metavar="CLIPS", help="a folder or list of clips: their preparation is timed as well")
     args = parser.parse_args()
     benchmark_data(args.clips)
+    if torch.cuda.is_available():
+        benchmark_waiting(torch.device("cuda"))
+    else:
+        print("no GPU here: how long one waits for its data is not measured")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,61 @@
+"""What test.py leaves behind: results.json, per_sample.csv, and the tables on the screen."""
+
+import csv
+import json
+
+import numpy as np
+
+from utils.files import replacing, write_text
+from utils.predictors import ORACLE
+from utils.rules import RULES, choose
+
+
+def write_results(folder, results, evaluation):
+    """results.json with the named numbers, and per_sample.csv with a line an item: id, iou (by the first rule), class,
+    box_area (share of the image), and the IoU by each rule of results."""
+    rules = results["fingerprint"]["rules"]
+    write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    ious = {rule: choose(evaluation.scores["model"], rule)[0] for rule in rules}
+    with replacing(folder / "per_sample.csv", "w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["id", "iou", "class", "box_area", *rules])
+        for i, item in enumerate(evaluation.items):
+            scores = [f"{values[i]:.6g}" for values in ious.values()]
+            lines.writerow([item["id"], scores[0], item["class"] or "", f"{item['box_area']:.6g}", *scores])
+
+
+def table(by_rule):
+    """Lines for the screen: a block for each rule of a summary's "rules", a row for each predictor."""
+    lines = []
+    for rule, numbers in by_rule.items():
+        chosen = f", here {numbers['threshold']:.2f}" if "threshold" in numbers else ""
+        lines += ["", f"rule {rule}: {RULES[rule]}{chosen}"]
+        lines.append(f"  {'':18} {'cIoU':22} {'AUC':22} {'mean IoU':>8} {'cIoU@0.3':>8} {'area':>5}")
+        rows = {"model": numbers, **numbers["audio_free"], ORACLE: numbers[ORACLE], **numbers.get("object_guided", {})}
+        lines += [f"  {name:18} {row_of(values)}" for name, values in rows.items()]
+        for extra in ("detection", "several"):
+            if extra in numbers:
+                lines.append(f"  {extra}: " + ", ".join(f"{key} {value:.4g}" for key, value in numbers[extra].items()))
+    return lines
+
+
+def row_of(numbers):
+    """One row of a table: per cent, with 95 % intervals."""
+    per_cent = {key: 100 * np.array(value) for key, value in numbers.items() if key.startswith(("ciou", "auc", "mean"))}
+    scores = "".join(
+        f"{per_cent[key]:5.2f} [{per_cent[f'{key}_95'][0]:5.2f}, {per_cent[f'{key}_95'][1]:5.2f}]".ljust(23)
+        for key in ("ciou", "auc")
+    )
+    return f"{scores}{per_cent['mean_iou']:8.2f} {per_cent['ciou_0.3']:8.2f} {numbers['predicted_area']:5.2f}"
+
+
+def probe_lines(name, numbers):
+    """Lines for the screen of a probe's numbers."""
+    lines = ["", name.replace("_", " ")]
+    for key, value in numbers.items():
+        if isinstance(value, dict):
+            plain = {part: number for part, number in value.items() if not isinstance(number, list)}
+            lines.append(f"  {key}: " + ", ".join(f"{part} {number:.4g}" for part, number in plain.items()))
+        else:
+            lines.append(f"  {key}: {value:.4g}")
+    return lines
