@@ -8,27 +8,24 @@ import tempfile
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
-from skimage.segmentation import felzenszwalb
 
 from dataset.audio import read_sound
 from dataset.demo_scenes import make_scene
 from dataset.loading import TrainLoader
 from dataset.prepare.clips import find_clips, read_clip
-from dataset.prepare.rows import FRAME_FORMATS, TEST_KINDS, TRAIN_KINDS, RowWriter, array_paths, make_row
+from dataset.prepare.rows import FRAME_FORMATS, TRAIN_KINDS, RowWriter, array_paths, make_row
 from dataset.regions import felzenszwalb_regions
-from dataset.train_set import TrainSet, path_of
+from dataset.train_set import TrainSet
 from dataset.transforms import read_image
 from dataset.video import middle_frame
 from models.losses import SACLLoss
 from models.resnet import FrameNet
 from models.sacl import SACL, SACLObjective
-from models.torchvision_ops import torchvision
 from models.vggish import SoundNet
 from utils.benchmark import timing
+from utils.benchmark.published import PublishedProcedure
 from utils.benchmark.timing import alternate, one_thread, timed
 from utils.precision import choose_precision
 
@@ -137,43 +134,3 @@ def write_sets(folder, rows=None):
             for row in range(rows or ROWS):
                 writer.add(scenes[row % ROWS])
     return folders
-
-
-class PublishedProcedure:
-    """What the published program does for a sample, done straightforwardly: three files opened, Felzenszwalb on the
-    frame, and three augmented views (of which it uses two) with their region maps, by Pillow.
-    """
-
-    def __init__(self, folder):
-        self.paths = {kind: path_of(folder, kind, "10k") for kind in TEST_KINDS}
-        self.to_tensor = torchvision.transforms.Compose(
-            [
-                torchvision.transforms.ToTensor(),
-                torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-            ]
-        )
-        self.jitter = torchvision.transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)
-
-    def __getitem__(self, index):
-        row = {}
-        for kind, path in self.paths.items():
-            with h5py.File(path) as file:
-                row[kind] = file[f"train_{kind}"][index]
-        frame = row["frames"].astype(np.uint8)
-        labels = felzenszwalb(frame, scale=1000, sigma=0.5, min_size=1000).astype(np.uint8)
-        views = [self.view(Image.fromarray(frame), Image.fromarray(labels)) for _ in range(3)]
-        return views[:2], torch.from_numpy(row["spects"])
-
-    def view(self, image, labels):
-        image, labels = (one.resize((246, 246), Image.BICUBIC) for one in (image, labels))
-        left, top = np.random.randint(0, 23, 2)
-        image, labels = (one.crop((left, top, left + 224, top + 224)) for one in (image, labels))
-        if np.random.random() < 0.5:
-            image, labels = (one.transpose(Image.FLIP_LEFT_RIGHT) for one in (image, labels))
-        if np.random.random() < 0.8:
-            image = self.jitter(image)
-        if np.random.random() < 0.2:
-            image = image.convert("L").convert("RGB")
-        if np.random.random() < 0.5:
-            image = image.filter(ImageFilter.GaussianBlur(np.random.uniform(0.1, 2.0)))
-        return self.to_tensor(image), torch.from_numpy(np.array(labels))

@@ -24,9 +24,20 @@ def one_thread():
 
 
 def alternate(cases, count):
-    """Median seconds an item of each case: all of them in every round, so that the machine's moods hit them alike."""
-    rounds = [{name: timed(function, count) for name, function in cases.items()} for _ in range(ROUNDS)]
-    return {name: median(one[name] for one in rounds) for name in cases}
+    """Median seconds an item of each case."""
+    return {name: median(times) for name, times in rounds_of(cases, count, ROUNDS).items()}
+
+
+def rounds_of(cases, count, rounds, warm_up=0):
+    """Seconds an item of each case, one for each round: every round has all cases, so that the machine's moods hit them
+    alike. warm_up: rounds before the first that counts."""
+    seconds = {name: [] for name in cases}
+    for number in range(warm_up + rounds):
+        for name, function in cases.items():
+            taken = timed(function, count)
+            if number >= warm_up:
+                seconds[name].append(taken)
+    return seconds
 
 
 def timed(function, count):
