@@ -34,8 +34,8 @@ def main():
 def train(args, device):
     seed_everything(args.seed)
     run = RunLog(args)
-    train_loader, test_loaders = build_loaders(args, device)
     model, trained = build_networks(args, device)
+    train_loader, test_loaders = build_loaders(args, device, model)
     objective = build_objective(args)
     optimizer = build_optimizer(model, args)
     progress = Progress(train_loader.steps, args.batch_size_per_gpu * distributed.world_size(), args.num_epoch, device)
@@ -63,9 +63,9 @@ def train(args, device):
     run.finish(results)
 
 
-def build_loaders(args, device):
+def build_loaders(args, device, model):
     """The training loader, and the test loaders by name: test, swapped (its sounds exchanged), val where asked for."""
-    train_set = build_train_set(args, device)
+    train_set = build_train_set(args, device, model)
     train_loader = TrainLoader(train_set, args.batch_size_per_gpu, args.seed, args.workers, device)
     test_set = build_test_set(args.testset, args)
     test_sets = {"test": test_set, "swapped": SwappedSounds(test_set, args.seed)}

@@ -1,4 +1,4 @@
-"""Scores a SACL checkpoint: python test.py. Every setting is in arguments_test.py."""
+"""Scores a checkpoint: python test.py. Every setting is in arguments_test.py."""
 
 from pathlib import Path
 
@@ -50,13 +50,13 @@ def report(evaluation, probed, test_set, args):
     folder.mkdir(parents=True, exist_ok=True)
     summary = evaluation.summary(args.rules)
     made_by = take_fingerprint(args, test_set, summary)
-    results = {"testset": args.testset, **summary, **probed, "fingerprint": made_by, "arguments": vars(args)}
+    results = {"method": args.method, "testset": args.testset, **summary, **probed}
+    results |= {"fingerprint": made_by, "arguments": vars(args)}
     write_results(folder, results, evaluation)
 
     partial = f", PARTIAL: {len(evaluation.missing)} left out" if evaluation.missing else ""
-    print(
-        f"Test set {args.testset}, {results['n']} items{partial}, sounds: {made_by['sounds']}; per cent, 95 % intervals"
-    )
+    print(f"{args.method} on test set {args.testset}, {results['n']} items{partial}, sounds: {made_by['sounds']}")
+    print("Per cent, 95 % intervals")
     lines = [*table(results["rules"]), *(line for name in probed for line in probe_lines(name, probed[name]))]
     print("\n".join(lines))
     for item in evaluation.missing:

@@ -7,14 +7,13 @@ import torch
 
 from dataset.annotations import read_ids
 from dataset.cache import choose_cache
+from dataset.features import use_stored_features
 from dataset.labels import ExtendedLabels, FlickrLabels, FlickrValidation, ListedLabels, VGGSSLabels
 from dataset.test_sets import FilesTest, HDF5Test
 from dataset.train_set import TrainSet, store_regions
 from utils import distributed
 
 TRAIN_FOLDERS = {
-    "flickr": "SoundNet_Flickr",  # the published names, 10k or 144k by --num_train
-    "vggsound": "VGG-Sound",
     "flickr10k": "SoundNet_Flickr/10k_unlabeled",
     "flickr144k": "SoundNet_Flickr/144k_unlabeled",
     "vggsound10k": "VGG-Sound/10k_unlabeled",
@@ -22,6 +21,7 @@ TRAIN_FOLDERS = {
     "custom": "Custom/unlabeled",
     "demo": "Demo/SoundNet_Flickr/10k_unlabeled",
 }
+BY_SIZE = ("flickr", "vggsound")  # the published names: 10k or 144k by --num_train
 FLICKR_LISTS = {"flickr": "flickr_test249_in5k.csv", "flickr250": "flickr_test_250.txt"}
 VGGSS_LISTS = {
     "vggss": "vggss_test_4692.csv",
@@ -45,13 +45,10 @@ TEST_SETS = (*FLICKR_LISTS, "flickr_val", *VGGSS_LISTS, *EXTENDED, *LISTED, "cus
 METADATA = Path(__file__).parent.parent / "metadata"
 
 
-def build_train_set(args, device):
+def build_train_set(args, device, model):
     """The training set named args.trainset under args.data_path, kept and augmented where args.cache and args.augment
-    say."""
-    folder = Path(args.data_path) / TRAIN_FOLDERS[args.trainset]
-    if args.trainset in ("flickr", "vggsound"):
-        large = args.num_train is not None and args.num_train > 10_000
-        folder /= "144k_unlabeled" if large else "10k_unlabeled"
+    say, and seen through the model's frozen encoders where args.cache_features says so."""
+    folder = Path(args.data_path) / TRAIN_FOLDERS[exact_trainset(args.trainset, args.num_train)]
     if args.trainset == "demo" and distributed.is_main() and not folder.is_dir():
         from dataset.demo import generate  # here, so that python -m dataset.demo does not import itself twice
 
@@ -62,15 +59,19 @@ def build_train_set(args, device):
         store_regions(folder, args.num_train, os.cpu_count())
     distributed.barrier()
     on_device = args.augment == "device" or (args.augment == "auto" and device.type == "cuda")
-    train_set = TrainSet(folder, args.imgSize, args.num_train, args.gridSize, args.seed, on_device)
+    train_set = TrainSet(folder, args.imgSize, args.num_train, args.gridSize, args.seed, on_device, args.photometric)
+    if args.cache_features != "none":
+        frames = args.cache_features == "all"
+        use_stored_features(train_set, folder, model.encoders(), frames, device, args.workers)
     where = choose_cache(args.cache, train_set.bytes, device if on_device else torch.device("cpu"))
     if where == "device" and not on_device:
         raise ValueError("--cache device needs views made there: add --augment device, or use --cache ram")
     if distributed.is_main():
         place = {"none": "read from its files", "ram": "kept in memory", "device": "kept on the device"}[where]
-        maker = "on the device" if on_device else "by the workers"
+        views = "views made on the device" if on_device else "views made by the workers"
+        views = "stored features of the unaugmented frames" if train_set.encoded else views
         size = f"{train_set.bytes / 1e9:.1f} GB"
-        print(f"{len(train_set)} training samples ({size}), {place}; views made {maker}", flush=True)
+        print(f"{len(train_set)} training samples ({size}), {place}; {views}", flush=True)
     train_set.keep(where, device, os.cpu_count())
     return train_set
 
@@ -141,9 +142,15 @@ def default_valset(args):
     return "none" if missing else "flickr_val"
 
 
+def exact_trainset(trainset, num_train):
+    """The key of TRAIN_FOLDERS that a training set's name stands for, given the rows asked for (or None)."""
+    size = "144k" if num_train is not None and num_train > 10_000 else "10k"
+    return trainset + size if trainset in BY_SIZE else trainset
+
+
 def testset_of(trainset):
     """The test set that belongs to a training set."""
-    source = TRAIN_FOLDERS[trainset].split("/")[0]
+    source = TRAIN_FOLDERS[exact_trainset(trainset, None)].split("/")[0]
     return {"SoundNet_Flickr": "flickr", "VGG-Sound": "vggss"}.get(source, trainset)
 
 

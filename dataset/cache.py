@@ -15,7 +15,7 @@ class MemoryArray:
     """An array of rows in memory; what HDF5Array is for files. tensor: (n, *row), which forked workers share."""
 
     def __init__(self, tensor):
-        self.tensor = tensor
+        self.tensor, self.row_shape = tensor, tuple(tensor.shape[1:])
 
     def __len__(self):
         return len(self.tensor)

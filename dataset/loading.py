@@ -15,7 +15,8 @@ class TrainLoader:
 
     Iterating yields dicts: views, two (B, 3, size, size) float32, channels last; regions, two (B, 1, size, size) uint8;
     spect, (B, 3, 1, 96, 64) float32; all on `device`; index, (B,) int64, the set's rows, on the CPU. The views are made
-    by the workers, as uint8, and normalised here; or on the device where the set is made for that.
+    by the workers, as uint8, and normalised here; or on the device where the set is made for that. Where the set holds
+    stored features (dataset/features.py), these stand in the place of views and spect.
     waited: seconds that the current epoch's steps have waited for data.
     """
 
@@ -61,7 +62,9 @@ class TrainLoader:
             batch |= {"frames": data.frames.tensor[rows], "spect": data.spects.tensor[rows][:, :, None]}
             if data.masks is not None:
                 batch["regions"] = data.masks.tensor[rows]
-        if data.on_device:
+        if data.encoded:
+            views, regions = [self._move(batch["frames"]).float()] * 2, [self._move(batch["regions"])[:, None]] * 2
+        elif data.on_device:
             frames, regions = self._move(batch["frames"]), self._move(batch["regions"])
             views, regions = self.batch_views(frames, regions, batch["draws"])
         else:

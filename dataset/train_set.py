@@ -28,13 +28,14 @@ class TrainSet(Dataset):
 
     folder: Path. size: side of the views in pixels. num_train: use at most the first so many rows (None: all).
     grid: -1 for Felzenszwalb regions (stored ones where the folder has masks, see store_regions), else a grid x grid
-    chessboard. on_device: batches hold what BatchViews makes views of, instead of views. Each sample's augmentation
-    depends on (seed, epoch, index) alone, not on the number of workers or processes.
+    chessboard. photometric: views also get other colours, or none, and blur. on_device: batches hold what BatchViews
+    makes views of, instead of views. Each sample's augmentation depends on (seed, epoch, index) alone, not on the
+    number of workers or processes.
 
     Raises FileNotFoundError or ValueError, naming the file, where a shard is missing or shapes or rows disagree.
     """
 
-    def __init__(self, folder, size=224, num_train=None, grid=-1, seed=0, on_device=False):
+    def __init__(self, folder, size=224, num_train=None, grid=-1, seed=0, on_device=False, photometric=True):
         shards = find_shards(folder)
         self.frames = HDF5Array([path_of(folder, "frames", shard) for shard in shards], "train_frames", FRAME)
         self.spects = HDF5Array([path_of(folder, "spects", shard) for shard in shards], "train_spects", SPECT)
@@ -47,13 +48,20 @@ class TrainSet(Dataset):
         self.length = min(len(self.frames), num_train or len(self.frames))
         self.two_views = TwoViews(size)
         self.size, self.grid, self.seed, self.on_device = size, grid, seed, on_device
+        self.photometric = photometric
+        self.encoded = False  # True: frames are features of a network, see dataset/features.py
         self.kept = "none"  # where the arrays are, see keep
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
 
     @property
     def bytes(self):
         """What keep would take."""
-        return self.length * (prod(FRAME) + 4 * prod(SPECT) + (prod(FRAME[:2]) if self.grid < 0 else 0))
+        frame = prod(self.frames.row_shape) * np.dtype(self.frame_type).itemsize
+        return self.length * (frame + 4 * prod(self.spects.row_shape) + (prod(FRAME[:2]) if self.grid < 0 else 0))
+
+    @property
+    def frame_type(self):
+        return np.float16 if self.encoded else np.uint8
 
     def keep(self, where, device, workers=0):
         """Reads the arrays into memory once: where is "none", "ram" or "device" (then batches only name their rows).
@@ -67,8 +75,9 @@ class TrainSet(Dataset):
         if self.grid < 0:
             masks = self.masks or map_in_order(partial(_regions_of, self.frames), range(self.length), workers)
             self.masks = read_into_memory(masks, np.uint8, FRAME[:2], memory, self.length, "regions")
-        self.frames = read_into_memory(self.frames, np.uint8, FRAME, memory, self.length, "frames")
-        self.spects = read_into_memory(self.spects, np.float32, SPECT, memory, self.length, "sounds")
+        for name, dtype in (("frames", self.frame_type), ("spects", np.float32)):
+            rows = getattr(self, name)
+            setattr(self, name, read_into_memory(rows, dtype, rows.row_shape, memory, self.length, name))
 
     def start(self, epoch):
         """The augmentation that follows is this epoch's."""
@@ -91,14 +100,15 @@ class TrainSet(Dataset):
         device.
         """
         rngs = [np.random.default_rng((self.seed, int(self.epoch), index)) for index in indices]
-        draws = draw_views(np.stack([rng.random((2, 12)) for rng in rngs]), self.two_views.large - self.size)
+        uniform, margin = np.stack([rng.random((2, 12)) for rng in rngs]), self.two_views.large - self.size
+        draws = draw_views(uniform, margin, self.photometric)
         batch = {"index": torch.as_tensor(indices), "draws": torch.from_numpy(draws)}
         if self.kept != "device":
-            batch["frames"] = torch.from_numpy(self.frames.take(indices, np.uint8))
+            batch["frames"] = torch.from_numpy(self.frames.take(indices, self.frame_type))
             batch["spect"] = torch.from_numpy(self.spects.take(indices, np.float32))[:, :, None]
         if self.kept != "device" or self.grid > 0:
             batch["regions"] = torch.from_numpy(self._regions(indices, batch, rngs))
-        return batch if self.on_device else self._with_views(batch)
+        return batch if self.on_device or self.encoded else self._with_views(batch)
 
     def _regions(self, indices, batch, rngs):
         if self.grid > 0:

@@ -1,5 +1,6 @@
-"""What is drawn by chance for a view of a frame: SimSiam's augmentation, as in SACL. The CPU's and the device's way of
-making views (transforms.py, batch_views.py) get the same numbers, and so follow the same distributions."""
+"""What is drawn by chance for a view of a frame: SimSiam's augmentation, as in SACL, or its crop and flip alone, as in
+SSPL. The CPU's and the device's way of making views (transforms.py, batch_views.py) get the same numbers, and so follow
+the same distributions."""
 
 from itertools import permutations
 from typing import NamedTuple
@@ -25,15 +26,16 @@ class View(NamedTuple):
     sigma: float  # of the Gaussian blur, in pixels: U(0.1, 2) with p 0.5, else 0
 
 
-def draw_views(uniform, margin):
+def draw_views(uniform, margin, photometric=True):
     """Numbers from U[0, 1) to views: (..., 12) -> (..., 10) float32, the fields of View along the last axis.
 
-    margin: by how many pixels the enlarged frame is larger than the view.
+    margin: by how many pixels the enlarged frame is larger than the view. photometric: False keeps the colours, and
+    does not blur.
     """
     top, left, flip, order, jitter, brightness, contrast, saturation, hue, grey, blur, sigma = np.moveaxis(
         uniform, -1, 0
     )
-    jittered = jitter < 0.8
+    jittered = (jitter < 0.8) & photometric
     view = View(
         top=np.floor(top * (margin + 1)),
         left=np.floor(left * (margin + 1)),
@@ -43,8 +45,8 @@ def draw_views(uniform, margin):
         contrast=np.where(jittered, 0.6 + 0.8 * contrast, 1),
         saturation=np.where(jittered, 0.6 + 0.8 * saturation, 1),
         hue=np.where(jittered, -0.1 + 0.2 * hue, 0),
-        grey=grey < 0.2,
-        sigma=np.where(blur < 0.5, 0.1 + 1.9 * sigma, 0),
+        grey=(grey < 0.2) & photometric,
+        sigma=np.where((blur < 0.5) & photometric, 0.1 + 1.9 * sigma, 0),
     )
     return np.stack(view, axis=-1).astype(np.float32)
 

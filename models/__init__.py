@@ -8,9 +8,12 @@ by name that say how healthy the last batch was (utils/health.py knows their lim
 evaluation know no more of it.
 """
 
-from models import sacl
+from models import sacl, sspl
 
-METHODS = {"sacl": sacl}
+METHODS = {"sacl": sacl, "sspl": sspl, "sspl_pcm": sspl}
+
+# The networks that a method finds sounds with: <part>_best.pth, read through --weights_<part>.
+LOCALISING_PARTS = {"sacl": ["frame", "sound"], "sspl": ["frame", "sound"], "sspl_pcm": ["frame", "sound", "pcm"]}
 
 
 def build_model(args):

@@ -1,8 +1,8 @@
-"""The semantic-aware contrastive loss of SACL (T-PAMI 2024), in the form of its authors' program."""
+"""The losses of SACL (T-PAMI 2024) and SSPL (CVPR 2022), in the form of their authors' programs."""
 
 import torch
 from torch import einsum, nn
-from torch.nn.functional import cross_entropy, interpolate, normalize
+from torch.nn.functional import cosine_similarity, cross_entropy, interpolate, normalize
 from torch.utils.checkpoint import checkpoint
 
 DROPPED = -10.0  # similarity of a false negative; after the temperature its share of the softmax vanishes
@@ -127,3 +127,12 @@ def negatives(sound, ratio, anchors=slice(None)):
     similarity = sound[anchors] @ sound.T
     least = similarity.topk(int(len(sound) * ratio), dim=1, largest=False).indices
     return torch.zeros_like(similarity, dtype=torch.bool).scatter(1, least, True)
+
+
+class SSPLLoss(nn.Module):
+    """Each view's prediction against the other view's projection, which is held still; no negatives."""
+
+    def forward(self, predictions, projections):
+        """predictions p, projections z: lists of two (B, C), a view each. Returns a scalar in [-1, 1]."""
+        (p1, p2), (z1, z2) = predictions, projections
+        return -(cosine_similarity(p1, z2.detach()).mean() + cosine_similarity(p2, z1.detach()).mean()) / 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset.annotations import GT_SIZE
 from metadata.download import read_manifest
+from models import LOCALISING_PARTS
 from utils.checkpoint import sha256
 from utils.rules import RULES
 
@@ -51,7 +52,7 @@ def describe_checkpoint(args):
     """Which files were scored, and what the run that wrote them selected them on."""
     note = Path(args.weights_frame).parent / "best.json"
     selected_on = json.loads(note.read_text())["selected_on"] if note.is_file() else "not known"
-    files = {"frame": args.weights_frame, "sound": args.weights_sound}
+    files = {part: getattr(args, f"weights_{part}") for part in LOCALISING_PARTS[args.method]}
     return {
         **{name: {"file": str(path), "sha256": sha256(path)} for name, path in files.items()},
         "selected_on": selected_on,

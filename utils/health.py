@@ -9,6 +9,7 @@ from utils import distributed
 LIMITS = {
     "similarity_spread": (1e-3, False, "collapse: an image is as similar to one sound as to any other"),
     "sound_spread": (1e-3, False, "dead sound branch: all sounds get the same features"),
+    "projection_spread": (0.1, False, "collapse: all samples get the same projection"),
     "empty_masks": (0.5, True, "most anchors have an empty mask, and so no place to learn from"),
     "positives_without_gradient": (0.5, True, "most anchors' own sound gets no gradient"),
     "skipped": (0.0, True, "steps were skipped because their gradient was not finite"),

@@ -3,7 +3,8 @@
 # Settings that leave the weights alone: how and where a run computes, how long, and what it reports.
 FREE = {
     "cache", "ckpt", "compile", "data_path", "device", "eval_epoch", "force_resume", "num_visual", "on_nan", "resume",
-    "save_minutes", "weights_frame", "weights_resnet_imgnet", "weights_sound", "weights_vggish", "workers",
+    "save_minutes", "weights_frame", "weights_pcm", "weights_resnet_imgnet", "weights_sound", "weights_ssl_head",
+    "weights_vgg16", "weights_vggish", "workers",
 }  # fmt: skip
 
 
@@ -16,6 +17,8 @@ def changed_arguments(before, now, processes_before, processes_now):
     free = set(FREE)
     if before["lr_schedule"] == "constant":
         free.add("num_epoch")
+    if now["cache_features"] != "none":  # the stored features must be those of the encoders in last.pth
+        free -= {name for name in free if name.startswith("weights_")}
     if before["batch_size_per_gpu"] * processes_before == now["batch_size_per_gpu"] * processes_now:
         free.add("batch_size_per_gpu")
     return [

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models import LOCALISING_PARTS
 from utils import checkpoint, distributed
 from utils.evaluation import describe
 from utils.files import write_text
@@ -157,8 +158,9 @@ class RunLog:
         overview = [save_overlays(drawn, self.folder / "pictures")] if drawn else []
         args = self.args
         test = ["python", "test.py", "--testset", args.testset, "--data_path", args.data_path]
-        test += ["--imgSize", str(args.imgSize), "--weights_frame", str(self.folder / "frame_best.pth")]
-        test += ["--weights_sound", str(self.folder / "sound_best.pth"), "--ckpt", str(self.folder / "test")]
+        for part in LOCALISING_PARTS[args.method]:
+            test += [f"--weights_{part}", str(self.folder / f"{part}_best.pth")]
+        test += ["--ckpt", str(self.folder / "test")]
         say(
             f"\nTest set {args.testset}, last epoch ({last['test']['n']} items; 95 % intervals)\n"
             f"  model              {describe(last['test'])}\n"
