@@ -34,7 +34,8 @@ def test_data(tmp_path, monkeypatch, capsys):
 
 def test_train(monkeypatch, capsys):
     monkeypatch.setattr(data, "ROWS", 2)
-    train.benchmark_train(torch.device("cpu"), [4], size=32, rounds=1)
+    monkeypatch.setattr(train, "WARM_UP", 0)
+    train.benchmark_train(torch.device("cpu"), [2], size=32, rounds=1)
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("published procedure")][0].split()[-1] == "1.00"
     assert len([line for line in lines if line.startswith(("encoders", "+ loss", "+ data"))]) == 6

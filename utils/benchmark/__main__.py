@@ -4,6 +4,7 @@ import argparse
 
 import torch
 
+from models import METHODS
 from utils.benchmark.data import benchmark_data, benchmark_waiting
 from utils.benchmark.scale import benchmark_scale
 from utils.benchmark.train import benchmark_train
@@ -18,7 +19,7 @@ def data(args, device):
 
 
 def train(args, device):
-    benchmark_train(device, args.batch, args.imgSize, args.compile)
+    benchmark_train(device, args.batch, args.imgSize, args.compile, args.method)
 
 
 def scale(args, device):
@@ -43,6 +44,7 @@ def parse_args(argv=None):
     one.add_argument("--batch", type=int, nargs="+", default=[256, 1024] if gpu else [16], help="samples a step")
     one.add_argument("--imgSize", type=int, default=224, help="side of the views")
     one.add_argument("--compile", action="store_true", help="with torch.compile as well")
+    one.add_argument("--method", choices=METHODS, default="sacl", help="what is trained")
 
     one = command("scale", scale, "growth with batch, resolution and processes; a plan for large sets")
     one.add_argument("--batch", type=int, nargs="+", default=[64, 256, 1024] if gpu else [4, 8, 16])

@@ -82,7 +82,7 @@ def _run(rank, count, port, folder, function, arguments):
 
 def step_time(folder, batch, size, device, steps):
     """Median seconds of a step with its loss, and the process's peak memory in GiB."""
-    step = TrainingStep(folder, batch, size, torch.device(device), "auto", workers=0)
+    step = TrainingStep("sacl", folder, batch, size, torch.device(device), "auto", workers=0)
     seconds = []
     for _ in range(steps + 1):
         started = time.perf_counter()

@@ -7,42 +7,50 @@ from statistics import median
 
 import torch
 
+from arguments_train import parse_args
 from dataset.loading import TrainLoader
 from dataset.train_set import TrainSet
-from models.losses import SACLLoss
+from models import build_model, build_objective
 from models.resnet import FrameNet
-from models.sacl import SACL, SACLObjective
+from models.sacl import SACL
 from models.vggish import SoundNet
 from utils.benchmark.data import cycle_over, read_clock, write_sets
+from utils.benchmark.flops import describe_sspl_costs
 from utils.benchmark.published import PublishedProcedure, published_step
 from utils.benchmark.timing import rounds_of
 from utils.health import Guard
 from utils.precision import choose_autocast
 
+WARM_UP = 1  # rounds that do not count: the workers start, the kernels are chosen
 
-def benchmark_train(device, batches, size=224, compiled=False, rounds=3):
+
+def benchmark_train(device, batches, size=224, compiled=False, method="sacl", rounds=3):
     """Prints a table for each batch size: the published step, and ours by what it holds and how it computes.
 
     batches: sizes; size: side of the views; compiled: as well with torch.compile; rounds: each times every case once.
+    method: of SSPL the published step is not timed, but what its parts cost is counted.
     """
+    if method != "sacl":
+        print("\n".join(describe_sspl_costs(cycles=4, size=size)))
     workers = min(16, os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder:
         for batch in batches:
             folders = write_sets(Path(folder) / str(batch), rows=2 * batch)
             cases = {}
-            if device.type == "cpu":
+            if device.type == "cpu" and method == "sacl":
                 published = PublishedTraining(folders["float32"], batch)
                 cases["published, data held, float32"] = published.without_data
                 cases["published procedure, float32"] = published.with_data
             for precision in ("float32", "bfloat16"):
-                step = TrainingStep(folders["uint8"], batch, size, device, precision, workers)
-                cases[f"encoders, {precision}"] = step.encoders
+                step = TrainingStep(method, folders["uint8"], batch, size, device, precision, workers)
+                if method == "sacl":
+                    cases[f"encoders, {precision}"] = step.encoders
                 cases[f"+ loss, {precision}"] = step.whole
                 cases[f"+ data, {precision}"] = step.with_data
             if compiled:
-                step = TrainingStep(folders["uint8"], batch, size, device, "auto", workers, compiled=True)
+                step = TrainingStep(method, folders["uint8"], batch, size, device, "auto", workers, compiled=True)
                 cases["+ data, auto, compiled"] = step.with_data
-            print_table(rounds_of(cases, 1, rounds, warm_up=1), batch, size, device)
+            print_table(rounds_of(cases, 1, rounds, WARM_UP), batch, size, device)
 
 
 def print_table(seconds, batch, size, device):
@@ -73,15 +81,16 @@ class PublishedTraining:
 
 
 class TrainingStep:
-    """Steps of main.py: the two encoders forward and backward with the optimizer; with the loss; and with the data."""
+    """Steps of main.py: SACL's encoders forward and backward with the optimizer; with the loss; and with the data."""
 
-    def __init__(self, folder, batch, size, device, precision, workers, compiled=False):
-        self.model = SACL(FrameNet(), SoundNet()).to(device, memory_format=torch.channels_last)
+    def __init__(self, method, folder, batch, size, device, precision, workers, compiled=False):
+        args = parse_args(["--method", method, "--train_from_scratch", "1", "--trainset", "flickr10k"])
+        self.model = build_model(args).to(device, memory_format=torch.channels_last)
         if compiled:
             self.model.compile()
-        self.objective, self.device = SACLObjective(SACLLoss()), device
+        self.objective, self.device = build_objective(args), device
         self.autocast = choose_autocast(precision, device)
-        self.guard = Guard(torch.optim.AdamW(self.model.parameters(), 2e-4, fused=True), self.model, False)
+        self.guard = Guard(torch.optim.AdamW(self.model.parameter_groups(args), fused=True), self.model, False)
         data = TrainSet(folder, size, on_device=device.type == "cuda")
         self.batches = cycle_over(TrainLoader(data, batch, 0, workers, device))
         self.held = next(self.batches)
