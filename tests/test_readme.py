@@ -27,7 +27,7 @@ def commands():
     blocks = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines()]
     lines += re.findall(r"`((?:python|torchrun)[^`]*)`", README)
-    return {part for line in lines for part in line.split(" && ") if re.match(r"python |pip |torchrun ", part)}
+    return {part for line in lines for part in line.split(" && ") if re.match(r"python |pip |torchrun |srun ", part)}
 
 
 @pytest.fixture
@@ -55,9 +55,15 @@ def test_every_command_is_known_here():
         "python main.py",  # tests/test_scripts.py, the story
         "python test.py",  # likewise
         "python -m metadata.download",  # tests/test_metadata.py, from a folder: there need be no network
+        "python -m utils.benchmark data --clips CLIPS",  # tests/test_benchmark.py
+        SLURM,  # the line above it in the README, started by srun
         *COMMANDS,
     }
 
+
+NODES = "--nnodes=2 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=HOST:29500"
+SLURM = f"srun --nodes=2 --ntasks-per-node=1 torchrun {NODES} main.py --trainset flickr144k"
+ONE_NODE = {"=4": "=2", "=8": "=2", "--nnodes=2": "--nnodes=1", "HOST:29500": "localhost:0"}
 
 COMMANDS = {
     "python -m dataset.prepare videos --input my/clips --out Datasets --trainset vggsound10k": "--workers 0",
@@ -68,6 +74,13 @@ COMMANDS = {
     "python main.py --trainset flickr10k": f"{TINY} --num_epoch 1 --data_path Datasets/Demo --train_from_scratch 1",
     "torchrun --nproc_per_node=4 main.py --trainset flickr10k": (
         f"{TINY} --batch_size_per_gpu 3 --num_epoch 1 --data_path Datasets/Demo --train_from_scratch 1 --ckpt runs/four"
+    ),
+    "python main.py --method sspl --trainset flickr10k": (
+        f"{TINY} --num_epoch 1 --data_path Datasets/Demo --train_from_scratch 1 --ckpt runs/sspl"
+    ),
+    f"torchrun {NODES} main.py --trainset flickr144k": (
+        f"{TINY} --batch_size_per_gpu 3 --num_epoch 1 --data_path Datasets/Demo --train_from_scratch 1"
+        " --trainset flickr10k --ckpt runs/nodes"
     ),
     "python test.py --testset flickr --weights_frame models/pretrain/frame_best.pth "
     "--weights_sound models/pretrain/sound_best.pth --ckpt runs/flickr": "--data_path Datasets/Demo --imgSize 64",
@@ -87,7 +100,8 @@ def test_commands_run_in_the_order_of_the_readme(workplace, custom, datasets):
             run([*rest, *short.split()], workplace)
             continue
         if program == "torchrun":
-            rest = [flag.replace("=4", "=2").replace("main.py", str(REPO / "main.py")) for flag in rest]
+            for there, here in {**ONE_NODE, "main.py": str(REPO / "main.py")}.items():
+                rest = [flag.replace(there, here) for flag in rest]
             rest = ["-m", "torch.distributed.run", *rest]
         done = subprocess.run(
             [PYTHON, *rest, *short.split()],
