@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.io import wavfile
 
-from utils.benchmark import data, timing
+from utils.benchmark import data, evaluation, timing
 from utils.benchmark.__main__ import main
 
 
@@ -26,3 +26,12 @@ def test_data(tmp_path, monkeypatch, capsys):
     data.benchmark_waiting(torch.device("cpu"), batch=4, steps=1, size=32)
     assert len([line for line in capsys.readouterr().out.splitlines() if line.endswith("%")]) == 5
     assert any("maps/s" in line for line in lines) and any("clips/s" in line for line in lines)
+
+
+def test_eval(monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "BATCH", 16)
+    monkeypatch.setattr(timing, "ROUNDS", 1)
+    evaluation.benchmark_eval(maps=20, size=32)
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith(("this evaluator", "map by map with"))]) == 4
+    assert float(lines[-1].split()[-1]) < 1e-3  # both procedures give the same scores
