@@ -10,7 +10,7 @@ from scipy.io import wavfile
 from test_losses import random_inputs
 
 from models.losses import SACLLoss
-from utils.benchmark import data, scale, timing, train
+from utils.benchmark import data, evaluation, scale, timing, train
 from utils.benchmark.__main__ import main
 from utils.benchmark.published import looped_loss
 
@@ -57,3 +57,12 @@ def test_scale(monkeypatch, capsys):
     assert [line for line in capsys.readouterr().out.splitlines() if "144k" in line][0].split()[2:] == [
         "40.0", "5.0", "0.6"
     ]  # fmt: skip
+
+
+def test_eval(monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "BATCH", 16)
+    monkeypatch.setattr(timing, "ROUNDS", 1)
+    evaluation.benchmark_eval(maps=20, size=32)
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith(("this evaluator", "map by map with"))]) == 4
+    assert float(lines[-1].split()[-1]) < 1e-3  # both procedures give the same scores

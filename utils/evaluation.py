@@ -160,11 +160,10 @@ def heat_maps(similarity, ids):
 
 def enlarge(similarity, ids):
     """Maps (B, h, w) -> (B, 224, 224) float32 NumPy. Raises ValueError naming the item whose map is not finite."""
-    maps = interpolate(similarity[:, None].float(), (GT_SIZE, GT_SIZE), mode="bilinear")[:, 0].cpu().numpy()
-    finite = np.isfinite(maps).all(axis=(1, 2))
+    finite = similarity.isfinite().all(dim=(1, 2))
     if not finite.all():
-        raise ValueError(f"{ids[int(finite.argmin())]}: its similarity map is not finite: the weights are broken")
-    return maps
+        raise ValueError(f"{ids[int(finite.int().argmin())]}: its similarity map is not finite: the weights are broken")
+    return interpolate(similarity[:, None].float(), (GT_SIZE, GT_SIZE), mode="bilinear")[:, 0].cpu().numpy()
 
 
 def score(ids, heat, gt, others=()):

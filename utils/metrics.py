@@ -23,7 +23,7 @@ def consensus_iou(pred, gt):
 def min_max(maps):
     """Stretches each map (..., H, W) to [0, 1]; a constant map has no peak and becomes 0 everywhere."""
     low, high = maps.min(axis=(-2, -1), keepdims=True), maps.max(axis=(-2, -1), keepdims=True)
-    return np.divide(maps - low, high - low, out=np.zeros_like(maps), where=high > low)
+    return (maps - low) / np.where(high > low, high - low, np.inf)
 
 
 def ciou(ious):

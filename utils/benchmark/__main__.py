@@ -6,6 +6,7 @@ import torch
 
 from models import METHODS
 from utils.benchmark.data import benchmark_data, benchmark_waiting
+from utils.benchmark.evaluation import benchmark_eval
 from utils.benchmark.scale import benchmark_scale
 from utils.benchmark.train import benchmark_train
 
@@ -24,6 +25,10 @@ def train(args, device):
 
 def scale(args, device):
     benchmark_scale(device, args.batch, args.imgSize, args.loss_batch, args.processes, args.samples_per_second)
+
+
+def score(args, device):
+    benchmark_eval()
 
 
 def parse_args(argv=None):
@@ -45,6 +50,8 @@ def parse_args(argv=None):
     one.add_argument("--imgSize", type=int, default=224, help="side of the views")
     one.add_argument("--compile", action="store_true", help="with torch.compile as well")
     one.add_argument("--method", choices=METHODS, default="sacl", help="what is trained")
+
+    command("eval", score, "scoring beside the model's forward pass and beside scoring map by map, one core")
 
     one = command("scale", scale, "growth with batch, resolution and processes; a plan for large sets")
     one.add_argument("--batch", type=int, nargs="+", default=[64, 256, 1024] if gpu else [4, 8, 16])
