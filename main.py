@@ -1,5 +1,6 @@
 """Trains a method of sound source localisation: python main.py. Every setting is in arguments_train.py."""
 
+from contextlib import closing
 from math import cos, pi
 
 import torch
@@ -46,20 +47,20 @@ def train(args, device):
         run.save_last(model, optimizer, progress)
 
     interrupt = Interrupt(args.save_minutes)
-    while progress.epoch < args.num_epoch:
-        train_one_epoch(trained, train_loader, objective, optimizer, progress, args, run, interrupt)
-        measured = progress.measured(train_loader.waited)
-        results, epoch = {}, progress.epoch + 1
-        if epoch % args.eval_epoch == 0 or epoch == args.num_epoch:
+    with closing(progress):
+        while progress.epoch < args.num_epoch:
+            train_one_epoch(trained, train_loader, objective, optimizer, progress, args, run, interrupt)
+            measured = progress.measured(train_loader.waited)
+            results, epoch = {}, progress.epoch + 1
+            if epoch % args.eval_epoch == 0 or epoch == args.num_epoch:
+                run.save_last(model, optimizer, progress)
+                with interrupt.at_once():
+                    results = evaluate_all(model, test_loaders, device, args)
+            run.add_epoch(epoch, results, progress.health.means(), measured)
+            progress.next_epoch()
+            if results:
+                run.save_if_best(model)
             run.save_last(model, optimizer, progress)
-            with interrupt.at_once():
-                results = evaluate_all(model, test_loaders, device, args)
-        run.add_epoch(epoch, results, progress.health.means(), measured)
-        progress.next_epoch()
-        if results:
-            run.save_if_best(model)
-        run.save_last(model, optimizer, progress)
-    progress.bar.close()
     run.finish(results)
 
 
@@ -124,7 +125,7 @@ def train_one_epoch(model, loader, objective, optimizer, progress, args, run, in
         if save:
             run.save_last(network, optimizer, progress)
         if interrupt.stopping:
-            progress.bar.close()
+            progress.close()
             interrupt.leave(f"in epoch {progress.epoch + 1}, step {progress.step}")
 
 

@@ -4,6 +4,8 @@ What is drawn at random within a forward pass (dropout) must survive as well, so
 """
 
 import os
+import sys
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -40,12 +42,22 @@ class SmallSoundNet(nn.Module):
 
 
 def main():
-    """As main.py, but for the networks; SMALL_BREAKS names what goes wrong on purpose."""
+    """As main.py, but for the networks; SMALL_BREAKS names what goes wrong on purpose. Ranks other than 0 that open a
+    file of the run or of the data for writing fail."""
     import main as program
 
+    if os.environ.get("RANK", "0") != "0":
+        sys.addaudithook(refuse_to_write)
     sacl.FrameNet, sacl.SoundNet = SmallFrameNet, SmallSoundNet
     BREAKS.get(os.environ.get("SMALL_BREAKS"), lambda: None)()
     program.main()
+
+
+def refuse_to_write(event, details):
+    """An audit hook of a process that is not to write below the folder it runs in."""
+    writes = event == "open" and isinstance(details[0], str) and details[2] & (os.O_WRONLY | os.O_RDWR)
+    if writes and Path(details[0]).absolute().is_relative_to(Path.cwd()):
+        raise PermissionError(f"rank {os.environ['RANK']} writes {details[0]}")
 
 
 def rank_fails():

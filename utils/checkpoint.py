@@ -24,9 +24,19 @@ def save(state, path):
         with replacing(path, "wb") as file:
             torch.save(state, file)
     except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
-        reason = getattr(error.__cause__ or error.__context__ or error, "strerror", None) or str(error).splitlines()[0]
+        reason = _reason(error)
         kept = "what it held before is intact" if Path(path).exists() else "nothing is in its place"
         raise OSError(f"{path} cannot be written ({reason}): {kept}; free space or name another --ckpt") from None
+
+
+def _reason(error):
+    """What the system said, which may be behind what torch made of it."""
+    told, first = error, str(error).splitlines()[0]
+    while told is not None:
+        if getattr(told, "strerror", None):
+            return told.strerror
+        told = told.__cause__ or told.__context__
+    return first
 
 
 def load(path, source="another run"):

@@ -3,9 +3,14 @@
 import gc
 import os
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+# How long the others wait for one that is busy: the main process may be storing the region maps of 144,000 frames. One
+# that has ended is noticed at once.
+PATIENCE = timedelta(hours=2)
 
 
 @contextmanager
@@ -24,7 +29,7 @@ def processes(device_name):
         torch.cuda.set_device(device)
     if "WORLD_SIZE" in os.environ:
         # gloo also beside NCCL: what is asked and told between steps must not wait for the device.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield device
     except RuntimeError as error:
@@ -53,8 +58,8 @@ def is_main():
 
 
 def barrier():
-    if dist.is_initialized():
-        dist.barrier()
+    """Waits until every process is here."""
+    maximum(0)
 
 
 def gather(rows):

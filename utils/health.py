@@ -25,6 +25,10 @@ class Guard:
 
     def __init__(self, optimizer, network, keep_buffers):
         self.optimizer, self.network, self.keep_buffers = optimizer, network, keep_buffers
+        for group in optimizer.param_groups:
+            if group.get("momentum"):  # SGD would begin its average with the first gradient, even a broken one
+                for weight in group["params"]:
+                    optimizer.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
 
     def begin(self):
         """Before the forward passes of a step."""

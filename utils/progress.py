@@ -60,6 +60,11 @@ class Progress:
             measured |= {"resident_gb": round(resident, 2), "activations_gb": round(peak - resident, 2)}
         return measured
 
+    def close(self):
+        """Ends the bar, so that what is said next has a line to itself."""
+        if self.bar is not None:
+            self.bar.close()
+
     def next_epoch(self):
         self.health.start()
         self.epoch, self.step = self.epoch + 1, 0

@@ -1,7 +1,9 @@
 """Randomness that can be repeated, and the order of the training samples."""
 
+import os
 import random
 import signal
+import threading
 
 import numpy as np
 import torch
@@ -42,17 +44,23 @@ def restore_random_state(state):
 def start_worker(worker):
     """For DataLoader's worker_init_fn: NumPy and Python seeded from torch's worker seed, deaf to Ctrl-C.
 
-    Signals are for the main process, which still needs its workers to finish the step: after a SIGTERM, which clusters
-    send to every process, they go on for LAST_SECONDS.
+    Signals are for the main process, which still needs its workers to finish the step: a SIGTERM, which clusters send
+    to every process, is heeded where the main process sent it, as it does when it ends. (Where it is gone, torch's
+    workers notice, and end by themselves.)
     """
     seed = torch.initial_seed() % 2**32
     random.seed(seed)
     np.random.seed(seed)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LAST_SECONDS))
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none: there a SIGTERM to all ends the workers, and with them the run
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_the_main_process, daemon=True).start()
 
 
-LAST_SECONDS = 20
+def _end_with_the_main_process():
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 class EpochSampler(Sampler):
