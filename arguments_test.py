@@ -6,6 +6,7 @@ from pathlib import Path
 
 from arguments_train import add_data_flags, add_machine_flags, add_weight_flags
 from dataset import TEST_SETS, has_data
+from utils.rules import RULES
 
 weights_frame = "./models/pretrain/frame_best.pth"
 weights_sound = "./models/pretrain/sound_best.pth"
@@ -40,6 +41,9 @@ def build_parser():
     test = parser.add_argument_group("test")
     test.add_argument(
         "--testset", choices=TEST_SETS, help="default: flickr, or demo where --data_path holds no data set"
+    )
+    test.add_argument(
+        "--rules", nargs="+", choices=[*RULES], default=[*RULES], help="threshold rules; the first gives the headline"
     )
     test.add_argument("--ckpt", default="./runs/test", help="folder for results.json, per_sample.csv and pictures")
     test.add_argument("--num_visual", type=int, default=20, help="items to draw, from the first on")

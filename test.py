@@ -1,6 +1,5 @@
 """Scores a SACL checkpoint: python test.py. Every setting is in arguments_test.py."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from dataset.test_sets import SwappedSounds
 from models import build_model
 from utils import checkpoint, distributed
 from utils.errors import one_sentence_errors
-from utils.evaluation import AUDIO_FREE, RULE, build_test_loader, describe, evaluate
-from utils.files import replacing, write_text
+from utils.evaluation import PROTOCOL, build_test_loader, evaluate
+from utils.results import table, write_results
 from utils.visualize import save_overlays
 
 
@@ -33,17 +32,13 @@ def report(evaluation, args):
     folder = Path(args.ckpt)
     folder.mkdir(parents=True, exist_ok=True)
     results = {"testset": args.testset, "sounds": "swapped" if args.swap_sounds else "own"}
-    results |= {**evaluation.summary(), "rule": RULE, "checkpoint": describe_checkpoint(args), "arguments": vars(args)}
-    write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
-    with replacing(folder / "per_sample.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, ["id", "iou", *AUDIO_FREE], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(evaluation.items)
+    by_rule = {rule: evaluation.by_rule(rule) for rule in args.rules}
+    results |= {**evaluation.summary(), **by_rule[args.rules[0]], "rules": by_rule, "protocol": PROTOCOL}
+    results |= {"checkpoint": describe_checkpoint(args), "arguments": vars(args)}
+    write_results(folder, results, evaluation)
 
-    print(f"Test set {args.testset}, {results['n']} items, sounds: {results['sounds']} (95 % intervals)")
-    print(f"  {'model':18} {describe(results)}")
-    for name, free in results["audio_free"].items():
-        print(f"  {name:18} {describe(free)}")
+    print(f"Test set {args.testset}, {results['n']} items, sounds: {results['sounds']} (per cent, 95 % intervals)")
+    print("\n".join(table(results["rules"])))
     for item in evaluation.missing:
         print(f"  left out: {item['id']}: {item['error']}")
     if evaluation.pictures:

@@ -14,6 +14,8 @@ import torch
 from conftest import TINY, fail, run, start
 
 from utils import checkpoint
+from utils.predictors import AUDIO_FREE
+from utils.rules import RULES
 
 
 def read_log(folder):
@@ -27,7 +29,7 @@ def test_the_story_from_nothing_to_results(workplace):
     log = read_log(folder)
     assert [line["epoch"] for line in log] == [0, 1, 2]
     assert all("loss" in line for line in log[1:]) and "test" in log[0] and "test" not in log[1]
-    assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["audio_free"]) == {"whole_image", "centred_square_0.7"}
+    assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["audio_free"]) == set(AUDIO_FREE)
     assert json.loads((folder / "args.json").read_text())["arguments"]["train_from_scratch"] == 1
     for name in ("last.pth", "best.pth", "frame_best.pth", "sound_best.pth", "curves.png", "summary.json"):
         assert (folder / name).stat().st_size > 100
@@ -44,7 +46,10 @@ def test_the_story_from_nothing_to_results(workplace):
     assert results["checkpoint"]["frame"]["sha256"] == checkpoint.sha256(folder / "frame_best.pth")
     with open(folder / "test" / "per_sample.csv") as file:
         rows = list(csv.reader(file))
-    assert rows[0][:2] == ["id", "iou"] and [row[0] for row in rows[1:]] == [f"demo_{i:04d}" for i in range(6)]
+    assert (
+        rows[0] == ["id", "iou", "class", "box_area", *RULES] == ["id", "iou", "class", "box_area", *results["rules"]]
+    )
+    assert [row[0] for row in rows[1:]] == [f"demo_{i:04d}" for i in range(6)]
     shutil.rmtree(folder / "test")
     alone = run("test.py --swap_sounds", workplace)
     assert "sounds: swapped" in alone

@@ -8,25 +8,24 @@ from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from dataset.annotations import GT_SIZE, draw_boxes
+from dataset.annotations import GT_SIZE
 from dataset.test_sets import collate
 from dataset.transforms import denormalise
 from utils import distributed
-from utils.metrics import consensus_iou, min_max, summarise
+from utils.metrics import min_max, summarise_all
+from utils.predictors import AUDIO_FREE, ORACLE, score_predictors
+from utils.rules import PIXELS, RULES, GroundTruth, choose, score_maps
 from utils.seed import start_worker
 
-RULE = {
+HEADLINE = "fixed0.5"  # the papers' rule: what a score is called where no other rule is named
+
+# What every rule shares; results.json has it, and the rule itself, beside the numbers.
+PROTOCOL = {
     "upsampling": f"bilinear to {GT_SIZE}",
     "normalisation": "min-max of each map",
-    "predicted": "value >= 0.5",
     "success": "consensus IoU >= 0.5",
-    "boxes": "cut to whole pixels",
-}
-
-# Predictions that know neither image nor sound, scored under the same rule.
-AUDIO_FREE = {
-    "whole_image": draw_boxes([(0, 0, 1, 1)]) > 0,
-    "centred_square_0.7": draw_boxes([(0.15, 0.15, 0.85, 0.85)]) > 0,
+    "boxes": "cut to whole pixels; inverted and empty ones hold no pixel",
+    "without_box": "an item without a valid box scores 0, and counts",
 }
 
 
@@ -34,24 +33,38 @@ AUDIO_FREE = {
 class Evaluation:
     """Scores of a test set.
 
-    items: one dict an item that was read, in the set's order: id, iou, has_box, and an IoU for each name of AUDIO_FREE.
+    items: one dict an item that was read, in the set's order: id, iou (by HEADLINE), has_box, box_area (share of the
+    image), class (None where the set does not tell), similarity (h, w) as the model gave it.
+    scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of AUDIO_FREE, and ORACLE.
     missing: {"id", "error"} of the others. pictures: for the first items, id, iou, frame (size, size, 3) uint8,
     heat (224, 224) in [0, 1], gt_map (224, 224).
     """
 
     items: list
+    scores: dict
     missing: list
     pictures: list
 
     def summary(self):
-        """Named numbers: n, cIoU and AUC with 95 % intervals, the audio-free predictors', and what is amiss."""
+        """Named numbers: the scores by HEADLINE, with what the audio-free predictors and the oracle reach, and what is
+        amiss."""
         return {
-            **summarise([item["iou"] for item in self.items]),
-            "audio_free": {name: summarise([item[name] for item in self.items]) for name in AUDIO_FREE},
+            **self.by_rule(HEADLINE),
             "without_box": [item["id"] for item in self.items if not item["has_box"]],
             "missing": self.missing,
-            "rule": RULE,
+            "partial": bool(self.missing),
         }
+
+    def by_rule(self, rule):
+        """The scores by one rule."""
+        chosen = {name: choose(scores, rule) for name, scores in self.scores.items()}
+        ious, areas = ({name: parts[k] for name, parts in chosen.items()} for k in (0, 1))
+        numbers = summarise_all(ious, areas)
+        for name, (_, _, threshold) in chosen.items():
+            if threshold is not None and name != ORACLE:  # the oracle's region is the boxes', whatever the threshold
+                numbers[name]["threshold"] = threshold
+        free = {name: numbers[name] for name in AUDIO_FREE}
+        return {"rule": rule, "predicted": RULES[rule], **numbers["model"], "audio_free": free, ORACLE: numbers[ORACLE]}
 
 
 def build_test_loader(test_set, batch_size, workers):
@@ -64,30 +77,42 @@ def build_test_loader(test_set, batch_size, workers):
 
 @torch.no_grad()
 def evaluate(model, loader, device, num_visual=0, skip_missing=False):
-    """Scores `model` on a loader of build_test_loader, in float32, by the papers' rule (RULE).
+    """Scores `model` on a loader of build_test_loader, in float32, by all RULES at once.
 
     num_visual: how many items to keep pictures of, from the first on. Raises ValueError with the item's name where one
     cannot be read, unless skip_missing, and where a similarity is not finite.
     """
     model.eval()
     num_visual = num_visual if distributed.is_main() else 0
-    items, missing, pictures = [], [], []
+    rows, missing, pictures = [], [], []
     for batch, failed in tqdm(loader, desc="evaluate", unit="batch", leave=False, disable=not distributed.is_main()):
         if failed and not skip_missing:
             raise ValueError(f"{failed[0]['id']}: {failed[0]['error']} (--skip_missing leaves such items out)")
         missing += failed
         if batch is None:
             continue
-        heat = heat_maps(model.localize(batch["image"].to(device), batch["spect"].to(device)), batch["id"])
-        items += score(batch["id"], heat, batch["gt_map"].numpy())
+        similarity = model.localize(batch["image"].to(device), batch["spect"].to(device))
+        heat = heat_maps(similarity, batch["id"])
+        scored = score(batch["id"], heat, batch["gt_map"].numpy())
+        rows += [row | {"similarity": one} for row, one in zip(scored, similarity.float().cpu().numpy(), strict=True)]
         for i in range(min(len(heat), num_visual - len(pictures))):
             item = {"id": batch["id"][i], "frame": denormalise(batch["image"][i]), "heat": heat[i]}
-            pictures.append({**item, "gt_map": batch["gt_map"][i].numpy(), "iou": items[i - len(heat)]["iou"]})
-    place = {item_id: i for i, item_id in enumerate(loader.dataset.ids)}
-    items, missing = (
-        sorted(distributed.gather_lists(part), key=lambda item: place[item["id"]]) for part in (items, missing)
+            pictures.append({**item, "gt_map": batch["gt_map"][i].numpy(), "iou": scored[i]["iou"]})
+    return join(rows, missing, pictures, loader.dataset)
+
+
+def join(rows, missing, pictures, test_set):
+    """An Evaluation of the rows and missing items of all processes, in the set's order."""
+    place = {item_id: i for i, item_id in enumerate(test_set.ids)}
+    rows, missing = (
+        sorted(distributed.gather_lists(part), key=lambda item: place[item["id"]]) for part in (rows, missing)
     )
-    return Evaluation(items, missing, pictures)
+    if not rows:
+        raise ValueError("there is no item to score: check the test list and the files it names")
+    scores = {name: np.stack([row["scores"][name] for row in rows]) for name in rows[0]["scores"]}
+    classes = test_set.classes or [None] * len(place)
+    items = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
+    return Evaluation([item | {"class": classes[place[item["id"]]]} for item in items], scores, missing, pictures)
 
 
 def heat_maps(similarity, ids):
@@ -100,13 +125,20 @@ def heat_maps(similarity, ids):
 
 
 def score(ids, heat, gt):
-    """Per item, the model's and the audio-free predictors' consensus IoU: heat, gt (B, 224, 224) -> list of dicts."""
-    columns = {"iou": consensus_iou(heat >= 0.5, gt)}
-    for name, mask in AUDIO_FREE.items():
-        columns[name] = consensus_iou(np.broadcast_to(mask, gt.shape), gt)
-    has_box = gt.any(axis=(1, 2))
+    """Per item a dict of id, iou, has_box, box_area, and the scores of the model and the predictors without one:
+    heat, gt (B, 224, 224) -> list of dicts."""
+    truth = GroundTruth(gt)
+    scores = {"model": score_maps(heat, truth), **score_predictors(truth)}
+    headline = choose(scores["model"], HEADLINE)[0]
+    marked = truth.counts[:, 1:].sum(axis=1)
     return [
-        {"id": ids[i], "has_box": bool(has_box[i]), **{name: float(ious[i]) for name, ious in columns.items()}}
+        {
+            "id": ids[i],
+            "iou": float(headline[i]),
+            "has_box": bool(marked[i]),
+            "box_area": float(marked[i] / PIXELS),
+            "scores": {name: values[i] for name, values in scores.items()},
+        }
         for i in range(len(ids))
     ]
 

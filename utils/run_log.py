@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from utils import checkpoint, distributed
-from utils.evaluation import RULE, describe
+from utils.evaluation import describe
 from utils.files import write_text
 from utils.visualize import save_curves, save_overlays
 
@@ -105,7 +105,7 @@ class RunLog:
             return
         best = json.loads((self.folder / "best.json").read_text())
         last = {name: result.summary() for name, result in results.items()}
-        self._write("summary.json", {"last": {"epoch": self.lines[-1]["epoch"], **last}, "best": best, "rule": RULE})
+        self._write("summary.json", {"last": {"epoch": self.lines[-1]["epoch"], **last}, "best": best})
         drawn = results["test"].pictures
         overview = [save_overlays(drawn, self.folder / "pictures")] if drawn else []
         args = self.args
