@@ -10,6 +10,7 @@ from models import build_model
 from utils import checkpoint, distributed
 from utils.errors import one_sentence_errors
 from utils.evaluation import PROTOCOL, build_test_loader, evaluate
+from utils.report import Illustrated, save_report
 from utils.results import table, write_results
 from utils.visualize import save_overlays
 
@@ -21,14 +22,14 @@ def main():
         test_set = build_test_set(args.testset, args)
         if args.swap_sounds:
             test_set = SwappedSounds(test_set, args.seed)
-        loader = build_test_loader(test_set, args.batch_size_per_gpu, args.workers)
+        loader = build_test_loader(Illustrated(test_set), args.batch_size_per_gpu, args.workers)
         evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing)
         if distributed.is_main():
             report(evaluation, args)
 
 
 def report(evaluation, args):
-    """Writes results.json, per_sample.csv and the pictures into args.ckpt, and prints the scores."""
+    """Writes results.json, per_sample.csv, report.html and the pictures into args.ckpt, and prints the scores."""
     folder = Path(args.ckpt)
     folder.mkdir(parents=True, exist_ok=True)
     results = {"testset": args.testset, "sounds": "swapped" if args.swap_sounds else "own"}
@@ -36,6 +37,7 @@ def report(evaluation, args):
     results |= {**evaluation.summary(), **by_rule[args.rules[0]], "rules": by_rule, "protocol": PROTOCOL}
     results |= {"checkpoint": describe_checkpoint(args), "arguments": vars(args)}
     write_results(folder, results, evaluation)
+    save_report(folder / "report.html", results, evaluation)
 
     print(f"Test set {args.testset}, {results['n']} items, sounds: {results['sounds']} (per cent, 95 % intervals)")
     print("\n".join(table(results["rules"])))
@@ -43,6 +45,7 @@ def report(evaluation, args):
         print(f"  left out: {item['id']}: {item['error']}")
     if evaluation.pictures:
         print(f"Pictures: {save_overlays(evaluation.pictures, folder / 'pictures')}")
+    print(f"Report: {folder / 'report.html'}")
     print(f"Numbers: {folder / 'results.json'}, {folder / 'per_sample.csv'}")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from dataset.annotations import flickr_boxes, flickr_map, read_ids, vggss_boxes, vggss_map
-from dataset.audio import load_clip, log_mel_patches, scale
+from dataset.audio import SAMPLES, load_clip, log_mel_patches, scale
 from dataset.hdf5 import HDF5Array
 from dataset.train_set import FRAME, SPECT, check_rows
 from dataset.transforms import read_image, test_image
@@ -43,6 +43,9 @@ class TestSet(Dataset):
         except (FileNotFoundError, ValueError) as error:
             return {"id": self.ids[index], "error": str(error)}
 
+    def sound(self, index):
+        """What is heard: (48000,) float32 at 16 kHz, None where only its spectrogram is stored. Only listeners ask."""
+
 
 class FlickrTest(TestSet):
     """Flickr-SoundNet's labelled frames: jpg, wav and XML files, by id.
@@ -59,9 +62,11 @@ class FlickrTest(TestSet):
     def frame(self, index):
         return read_image(self.folder / "Data" / "frames" / f"{self.ids[index]}.jpg")
 
+    def sound(self, index):
+        return load_clip(self.folder / "Data" / "audio" / f"{self.ids[index]}.wav")
+
     def spect(self, index):
-        clip = load_clip(self.folder / "Data" / "audio" / f"{self.ids[index]}.wav")
-        return torch.from_numpy(log_mel_patches(scale(clip)))[:, None]
+        return torch.from_numpy(log_mel_patches(scale(self.sound(index))))[:, None]
 
     def gt_map(self, index):
         return flickr_map(flickr_boxes(self.folder / "Annotations" / f"{self.ids[index]}.xml"))
@@ -70,7 +75,8 @@ class FlickrTest(TestSet):
 class VGGSSTest(TestSet):
     """VGG-SS and sets of its format: frames and spectrograms in HDF5 (row i is line i of the id list), boxes in JSON.
 
-    folder: .../Data with h5py_test_frames.h5 and h5py_test_spects.h5; id_list and annotations: files.
+    folder: .../Data with h5py_test_frames.h5, h5py_test_spects.h5, and for listeners h5py_test_audios.h5; id_list and
+    annotations: files.
     """
 
     def __init__(self, folder, id_list, annotations, size=224):
@@ -79,6 +85,8 @@ class VGGSSTest(TestSet):
         self.frames = HDF5Array([folder / "h5py_test_frames.h5"], "test_frames", FRAME)
         self.spects = HDF5Array([folder / "h5py_test_spects.h5"], "test_spects", SPECT)
         check_rows(self.frames, self.spects)
+        audios = folder / "h5py_test_audios.h5"
+        self.audios = HDF5Array([audios], "test_audios", (SAMPLES,)) if audios.is_file() else None
         if len(self.frames) != len(self.ids):
             raise ValueError(
                 f"{self.frames.paths[0]} has {len(self.frames)} rows but {id_list} names {len(self.ids)} ids: "
@@ -100,6 +108,9 @@ class VGGSSTest(TestSet):
     def spect(self, index):
         return torch.from_numpy(self.spects[index].astype(np.float32))[:, None]
 
+    def sound(self, index):
+        return None if self.audios is None else self.audios[index].astype(np.float32)
+
     def gt_map(self, index):
         return vggss_map(self.annotations[self.ids[index]]["bbox"])
 
@@ -112,7 +123,7 @@ class SwappedSounds(Dataset):
     """
 
     def __init__(self, test_set, seed=0):
-        self.test_set, self.ids = test_set, test_set.ids
+        self.test_set, self.ids, self.classes = test_set, test_set.ids, test_set.classes
         rng = np.random.default_rng(seed)
         self.donors = [int(rng.choice(self._candidates(index))) for index in range(len(test_set))]
 
@@ -128,6 +139,9 @@ class SwappedSounds(Dataset):
 
     def __len__(self):
         return len(self.test_set)
+
+    def sound(self, index):
+        return self.test_set.sound(self.donors[index])
 
     def __getitem__(self, index):
         item = self.test_set[index]

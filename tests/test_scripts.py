@@ -50,6 +50,8 @@ def test_the_story_from_nothing_to_results(workplace):
         rows[0] == ["id", "iou", "class", "box_area", *RULES] == ["id", "iou", "class", "box_area", *results["rules"]]
     )
     assert [row[0] for row in rows[1:]] == [f"demo_{i:04d}" for i in range(6)]
+    report = (folder / "test" / "report.html").read_text()
+    assert 'id="item5"' in report and report.count('"sound": "') == 6
     shutil.rmtree(folder / "test")
     alone = run("test.py --swap_sounds", workplace)
     assert "sounds: swapped" in alone

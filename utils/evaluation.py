@@ -34,7 +34,8 @@ class Evaluation:
     """Scores of a test set.
 
     items: one dict an item that was read, in the set's order: id, iou (by HEADLINE), has_box, box_area (share of the
-    image), class (None where the set does not tell), similarity (h, w) as the model gave it.
+    image), class (None where the set does not tell), similarity (h, w) as the model gave it; of an Illustrated test set
+    also illustration (utils/report).
     scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of AUDIO_FREE, and ORACLE.
     missing: {"id", "error"} of the others. pictures: for the first items, id, iou, frame (size, size, 3) uint8,
     heat (224, 224) in [0, 1], gt_map (224, 224).
@@ -94,7 +95,9 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False):
         similarity = model.localize(batch["image"].to(device), batch["spect"].to(device))
         heat = heat_maps(similarity, batch["id"])
         scored = score(batch["id"], heat, batch["gt_map"].numpy())
-        rows += [row | {"similarity": one} for row, one in zip(scored, similarity.float().cpu().numpy(), strict=True)]
+        more = {"similarity": similarity.float().cpu().numpy(), "illustration": batch.get("illustration")}
+        more = {key: values for key, values in more.items() if values is not None}
+        rows += [row | {key: values[i] for key, values in more.items()} for i, row in enumerate(scored)]
         for i in range(min(len(heat), num_visual - len(pictures))):
             item = {"id": batch["id"][i], "frame": denormalise(batch["image"][i]), "heat": heat[i]}
             pictures.append({**item, "gt_map": batch["gt_map"][i].numpy(), "iou": scored[i]["iou"]})
