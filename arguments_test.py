@@ -46,6 +46,12 @@ def build_parser():
         "--rules", nargs="+", choices=[*RULES], default=[*RULES], help="threshold rules; the first gives the headline"
     )
     test.add_argument("--ckpt", default="./runs/test", help="folder for results.json, per_sample.csv, report.html")
+    test.add_argument(
+        "--clip",
+        nargs="+",
+        metavar="FILE",
+        help="localise the sounds in these videos instead, into CKPT/clips; an image is followed by its sound file",
+    )
     test.add_argument("--num_visual", type=int, default=20, help="items to draw, from the first on")
     test.add_argument("--skip_missing", action="store_true", help="leave unreadable items out, and list them")
     test.add_argument("--swap_sounds", action="store_true", help="give each item another's sound: does it decide?")

@@ -8,6 +8,7 @@ from dataset import build_test_set
 from dataset.test_sets import SwappedSounds
 from models import build_model
 from utils import checkpoint, distributed
+from utils.clips import find_clips, localise_clips
 from utils.errors import one_sentence_errors
 from utils.evaluation import PROTOCOL, build_test_loader, evaluate
 from utils.report import Illustrated, save_report
@@ -19,6 +20,10 @@ def main():
     args = parse_args()
     with distributed.processes(args.device) as device:
         model = build_model(args).to(device)
+        if args.clip:
+            if distributed.is_main():
+                show_clips(model, args)
+            return
         test_set = build_test_set(args.testset, args)
         if args.swap_sounds:
             test_set = SwappedSounds(test_set, args.seed)
@@ -26,6 +31,15 @@ def main():
         evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing)
         if distributed.is_main():
             report(evaluation, args)
+
+
+def show_clips(model, args):
+    """Localises the sounds of --clip; raises ValueError if that failed for one."""
+    clips = find_clips(args.clip)
+    folder = Path(args.ckpt) / "clips"
+    failed = localise_clips(model, clips, folder, describe_checkpoint(args), args.imgSize, args.batch_size_per_gpu)
+    if failed:
+        raise ValueError(f"{failed} of {len(clips)} clips could not be localised: their lines above say why")
 
 
 def report(evaluation, args):
