@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from dataset import video
-from dataset.audio import RATE, SOUND_FORMATS, SoundAround, centre, log_mel_patches, scale
+from dataset.audio import BANDS, HOP, PATCH, RATE, SAMPLES, SOUND_FORMATS, SoundAround, centre, log_mel_patches, scale
 from dataset.prepare.clips import IMAGE_FORMATS, SHORTEST, SILENCE, Clip
 from dataset.transforms import read_image, test_image
 from utils.clip_pictures import draw, save_overlay
@@ -140,11 +140,17 @@ def localise(model, clip, size, batch_size, bar):
     device = next(model.parameters()).device
     sound = SoundAround(clip.video or clip.sound)
     steps, waiting, last = [], [], None
+    # One pair of arrays for all batches: new ones for each, with what is kept of it between them, split up the memory,
+    # of which a long film then takes more and more.
+    images, spects = (
+        torch.empty(batch_size, 3, size, size),
+        torch.empty(batch_size, SAMPLES // (PATCH * HOP), 1, PATCH, BANDS),
+    )
 
     def look_and_listen():
-        times, silent, images, spects = zip(*waiting, strict=True)
-        maps = model.localize(torch.stack(images).to(device), torch.stack(spects).to(device)).float().cpu().numpy()
-        steps.extend(map(Step, times, silent, maps))
+        batch = (rows[: len(waiting)].to(device) for rows in (images, spects))
+        maps = model.localize(*batch).float().cpu().numpy()
+        steps.extend(Step(*known, cosines.copy()) for known, cosines in zip(waiting, maps, strict=True))
         waiting.clear()
 
     for time, picture in _watched(frames_of(clip), bar):
@@ -154,8 +160,9 @@ def localise(model, clip, size, batch_size, bar):
         last, heard = part, sound.at(time)
         if len(heard) < SHORTEST * RATE:
             continue
-        spect = torch.from_numpy(log_mel_patches(scale(centre(heard))))[:, None]
-        waiting.append((time, bool(np.abs(heard).max() < SILENCE), test_image(picture(), size), spect))
+        images[len(waiting)] = test_image(picture(), size)
+        spects[len(waiting)] = torch.from_numpy(log_mel_patches(scale(centre(heard))))[:, None]
+        waiting.append((time, bool(np.abs(heard).max() < SILENCE)))
         if len(waiting) == batch_size:
             look_and_listen()
     if waiting:
