@@ -1,25 +1,28 @@
-"""Trains SACL: python main.py. Every setting is in arguments_train.py."""
+"""Trains a method of sound source localisation: python main.py. Every setting is in arguments_train.py."""
 
-import time
 from math import cos, pi
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from arguments_train import parse_args
 from dataset import build_test_set, build_train_set
+from dataset.loading import TrainLoader
 from dataset.test_sets import SwappedSounds
-from models import build_model
-from models.losses import SACLLoss
+from models import build_model, build_objective
 from utils import distributed
+from utils.accumulate import backward_in_parts
+from utils.batch_norm import synchronised
 from utils.errors import one_sentence_errors
 from utils.evaluation import build_test_loader, evaluate
+from utils.health import Guard
 from utils.interrupt import Interrupt
-from utils.precision import choose_precision
+from utils.precision import choose_autocast
+from utils.progress import Progress
 from utils.run_log import RunLog
-from utils.seed import EpochSampler, seed_everything, start_worker
+from utils.seed import seed_everything
+
+LOOK_EVERY = 10  # steps between two looks at the loss on CUDA: each waits for the device
 
 
 def main():
@@ -31,72 +34,61 @@ def main():
 def train(args, device):
     seed_everything(args.seed)
     run = RunLog(args)
-    train_loader, test_loaders = build_loaders(args, device)
-    model = build_model(args).to(device, memory_format=torch.channels_last)
-    trained = DistributedDataParallel(model) if distributed.world_size() > 1 else model
-    criterion = SACLLoss(args.tempD, args.ratio_retain_sim, args.ratio_neg, args.masked_max)
+    model, trained = build_networks(args, device)
+    train_loader, test_loaders = build_loaders(args, device, model)
+    objective = build_objective(args)
     optimizer = build_optimizer(model, args)
-    if args.resume:
-        position = run.load_last(model, optimizer)
+    progress = Progress(train_loader.steps, args.batch_size_per_gpu * distributed.world_size(), args.num_epoch, device)
+    if run.state:
+        run.load_last(model, optimizer, progress)
     else:
-        position = {"epoch": 0, "step": 0, "loss_sum": 0.0}
         run.add_epoch(0, evaluate_all(model, test_loaders, device, args))
-        run.save_last(model, optimizer, position)
+        run.save_last(model, optimizer, progress)
 
-    interrupt = Interrupt()
-    steps = train_loader.batch_sampler.steps
-    done = position["epoch"] * steps + position["step"]
-    samples = args.batch_size_per_gpu * distributed.world_size()
-    total, hidden = args.num_epoch * steps * samples, not distributed.is_main()
-    bar = tqdm(total=total, initial=done * samples, unit=" samples", unit_scale=True, disable=hidden)
-    while position["epoch"] < args.num_epoch:
-        started = time.monotonic()
-        train_one_epoch(trained, train_loader, criterion, optimizer, position, args, bar, interrupt)
-        if position["step"] < steps:
-            run.save_last(model, optimizer, position)
-            bar.close()
-            run.say_stopped(position)
-            return
-        epoch, loss = position["epoch"] + 1, position["loss_sum"] / steps
-        position = {"epoch": epoch, "step": 0, "loss_sum": 0.0}
-        seconds = time.monotonic() - started
-        results = {}
+    interrupt = Interrupt(args.save_minutes)
+    while progress.epoch < args.num_epoch:
+        train_one_epoch(trained, train_loader, objective, optimizer, progress, args, run, interrupt)
+        measured = progress.measured(train_loader.waited)
+        results, epoch = {}, progress.epoch + 1
         if epoch % args.eval_epoch == 0 or epoch == args.num_epoch:
-            results = evaluate_all(model, test_loaders, device, args)
-        run.add_epoch(epoch, results, loss, seconds)
+            run.save_last(model, optimizer, progress)
+            with interrupt.at_once():
+                results = evaluate_all(model, test_loaders, device, args)
+        run.add_epoch(epoch, results, progress.health.means(), measured)
+        progress.next_epoch()
         if results:
             run.save_if_best(model)
-        run.save_last(model, optimizer, position)
-    bar.close()
+        run.save_last(model, optimizer, progress)
+    progress.bar.close()
     run.finish(results)
 
 
-def build_loaders(args, device):
+def build_loaders(args, device, model):
     """The training loader, and the test loaders by name: test, swapped (its sounds exchanged), val where asked for."""
-    train_set = build_train_set(args)
-    train_loader = DataLoader(
-        train_set,
-        batch_sampler=EpochSampler(len(train_set), args.batch_size_per_gpu, args.seed),
-        num_workers=args.workers,
-        worker_init_fn=start_worker,
-        pin_memory=device.type == "cuda",
-        persistent_workers=args.workers > 0,
-    )
+    train_set = build_train_set(args, device, model)
+    train_loader = TrainLoader(train_set, args.batch_size_per_gpu, args.seed, args.workers, device)
     test_set = build_test_set(args.testset, args)
     test_sets = {"test": test_set, "swapped": SwappedSounds(test_set, args.seed)}
-    if args.valset:
+    if args.valset != "none":
         test_sets["val"] = build_test_set(args.valset, args)
     return train_loader, {
         name: build_test_loader(test_set, args.batch_size_per_gpu, args.workers) for name, test_set in test_sets.items()
     }
 
 
+def build_networks(args, device):
+    """The model, and what trains it: the same, or with several processes what exchanges its gradients."""
+    model, several = build_model(args).to(device, memory_format=torch.channels_last), distributed.world_size() > 1
+    if several and not args.local_negatives:
+        model = synchronised(model, device)
+    if args.compile:
+        model.compile()
+    return model, DistributedDataParallel(model) if several else model
+
+
 def build_optimizer(model, args):
-    """The optimizer over both networks, each with its learning rate."""
-    groups = [
-        {"params": model.frame_net.parameters(), "lr": args.lr_frame, "first_lr": args.lr_frame},
-        {"params": model.sound_net.parameters(), "lr": args.lr_sound, "first_lr": args.lr_sound},
-    ]
+    """The optimizer over what the method trains, each group with its learning rate."""
+    groups = [{**group, "first_lr": group["lr"]} for group in model.parameter_groups(args)]
     shared = {"weight_decay": args.weight_decay, "fused": True}
     if args.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=args.beta1, **shared)
@@ -104,44 +96,41 @@ def build_optimizer(model, args):
     return optimizer(groups, betas=(args.beta1, 0.999), **shared)
 
 
-def train_one_epoch(model, loader, criterion, optimizer, position, args, bar, interrupt):
-    """Trains from position["step"] to the end of the epoch, or to the first Ctrl-C, and moves position along."""
-    loader.batch_sampler.start(position["epoch"], position["step"])
-    loader.dataset.start(position["epoch"])
-    device = next(model.parameters()).device
-    precision = choose_precision(args.precision, device)
-    loss_sum = torch.tensor(position["loss_sum"], device=device)
+def train_one_epoch(model, loader, objective, optimizer, progress, args, run, interrupt):
+    """Trains from progress.step to the end of the epoch. Ctrl-C and SIGTERM save after a step, and end the program."""
+    network = getattr(model, "module", model)
+    autocast = choose_autocast(args.precision, loader.device)
+    guard = Guard(optimizer, network, keep_buffers=args.on_nan == "skip")
+    loader.start(progress.epoch, progress.step)
+    progress.begin_epoch()
     model.train()
     for batch in loader:
-        views = [view.to(device, memory_format=torch.channels_last, non_blocking=True) for view in batch["views"]]
-        regions = [labels.to(device, non_blocking=True) for labels in batch["regions"]]
-        spect = batch["spect"].to(device, non_blocking=True)
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            vision, audio, sound = model(views, spect)
-        first = 0
-        if not args.local_negatives:
-            first = distributed.rank() * len(audio)
-            audio, sound = distributed.gather(audio), distributed.gather(sound)
-        loss = criterion(vision, audio, sound, regions, first)
-        optimizer.zero_grad()
-        loss.backward()
-        progress = (position["epoch"] + position["step"] / loader.batch_sampler.steps) / args.num_epoch
+        guard.begin()
+        if args.accumulate == 1:
+            with autocast:
+                outputs = model(batch["views"], batch["spect"])
+            loss = objective(outputs, batch["regions"])
+            loss.backward()
+        else:
+            loss = backward_in_parts(model, objective, batch, args.accumulate, autocast)
         for group in optimizer.param_groups:
-            group["lr"] = group["first_lr"] * (0.5 + 0.5 * cos(pi * progress) if args.lr_schedule == "cosine" else 1)
-        optimizer.step()
+            falling = 0.5 + 0.5 * cos(pi * progress.share)
+            group["lr"] = group["first_lr"] * (falling if args.lr_schedule == "cosine" else 1)
+        progress.advance(loss, objective.signs, guard.step())
 
-        loss_sum += loss.detach()
-        position["step"] += 1
-        bar.update(len(spect) * distributed.world_size())
-        if position["step"] % 10 == 0 or device.type == "cpu":  # reading the loss waits for the device
-            bar.set_postfix(epoch=position["epoch"] + 1, loss=f"{float(loss_sum) / position['step']:.3f}")
-        if interrupt.agreed(position["step"]):
-            break
-    position["loss_sum"] = float(loss_sum)
+        save = interrupt.agreed()
+        if save or loader.device.type == "cpu" or progress.step % LOOK_EVERY == 0 or progress.step == progress.steps:
+            run.report_broken(progress.look(), progress.epoch + 1, loader.sampler)
+        if save:
+            run.save_last(network, optimizer, progress)
+        if interrupt.stopping:
+            progress.bar.close()
+            interrupt.leave(f"in epoch {progress.epoch + 1}, step {progress.step}")
 
 
 def evaluate_all(model, loaders, device, args):
     """An Evaluation for each test loader, by name."""
+    distributed.share_buffers(model)
     return {name: evaluate(model, loader, device, num_visual=args.num_visual) for name, loader in loaders.items()}
 
 

@@ -1,60 +1,67 @@
-"""Scores a SACL checkpoint: python test.py. Every setting is in arguments_test.py."""
+"""Scores a checkpoint: python test.py. Every setting is in arguments_test.py."""
 
-import json
 from pathlib import Path
 
 from arguments_test import parse_args
-from dataset import build_test_set
+from dataset import build_labels, build_test_set
 from dataset.test_sets import SwappedSounds
 from models import build_model
-from utils import checkpoint, distributed
+from models.object_prior import ObjectPrior
+from utils import distributed
 from utils.clips import find_clips, localise_clips
+from utils.compare import compare
 from utils.errors import one_sentence_errors
-from utils.evaluation import PROTOCOL, build_test_loader, evaluate
+from utils.evaluation import build_test_loader, evaluate
+from utils.fingerprint import describe_checkpoint, take_fingerprint
+from utils.model_free import tabulate
+from utils.probes import build_probes
 from utils.report import Illustrated, save_report
-from utils.results import table, write_results
+from utils.results import probe_lines, table, write_results
 from utils.visualize import save_overlays
 
 
 def main():
     args = parse_args()
-    with distributed.processes(args.device) as device:
-        model = build_model(args).to(device)
-        if args.clip:
-            if distributed.is_main():
-                show_clips(model, args)
-            return
-        test_set = build_test_set(args.testset, args)
-        if args.swap_sounds:
-            test_set = SwappedSounds(test_set, args.seed)
-        loader = build_test_loader(Illustrated(test_set), args.batch_size_per_gpu, args.workers)
-        evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing)
-        if distributed.is_main():
-            report(evaluation, args)
+    if args.command == "compare":
+        print("\n".join(compare(args.first, args.second)))
+    elif args.command == "model-free":
+        for name in args.testset:
+            print("\n".join(tabulate(name, build_labels(name, args.data_path), args.rules)), flush=True)
+    else:
+        with distributed.processes(args.device) as device:
+            show_clips(args, device) if args.clip else test(args, device)
 
 
-def show_clips(model, args):
-    """Localises the sounds of --clip; raises ValueError if that failed for one."""
-    clips = find_clips(args.clip)
-    folder = Path(args.ckpt) / "clips"
-    failed = localise_clips(model, clips, folder, describe_checkpoint(args), args.imgSize, args.batch_size_per_gpu)
-    if failed:
-        raise ValueError(f"{failed} of {len(clips)} clips could not be localised: their lines above say why")
+def test(args, device):
+    model = build_model(args).to(device)
+    test_set = build_test_set(args.testset, args)
+    if args.swap_sounds:
+        test_set = SwappedSounds(test_set, args.seed)
+    loader = build_test_loader(Illustrated(test_set), args.batch_size_per_gpu, args.workers)
+    probes = build_probes(args, model, test_set, device)
+    prior = ObjectPrior(args.ogl, args.weights_resnet_imgnet).to(device) if args.ogl is not None else None
+    evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing, probes, prior)
+    probed = {probe.name: probe.summary() for probe in probes}
+    if distributed.is_main():
+        report(evaluation, probed, test_set, args)
 
 
-def report(evaluation, args):
+def report(evaluation, probed, test_set, args):
     """Writes results.json, per_sample.csv, report.html and the pictures into args.ckpt, and prints the scores."""
     folder = Path(args.ckpt)
     folder.mkdir(parents=True, exist_ok=True)
-    results = {"testset": args.testset, "sounds": "swapped" if args.swap_sounds else "own"}
-    by_rule = {rule: evaluation.by_rule(rule) for rule in args.rules}
-    results |= {**evaluation.summary(), **by_rule[args.rules[0]], "rules": by_rule, "protocol": PROTOCOL}
-    results |= {"checkpoint": describe_checkpoint(args), "arguments": vars(args)}
+    summary = evaluation.summary(args.rules)
+    made_by = take_fingerprint(args, test_set, summary)
+    results = {"method": args.method, "testset": args.testset, **summary, **probed}
+    results |= {"fingerprint": made_by, "arguments": vars(args)}
     write_results(folder, results, evaluation)
     save_report(folder / "report.html", results, evaluation)
 
-    print(f"Test set {args.testset}, {results['n']} items, sounds: {results['sounds']} (per cent, 95 % intervals)")
-    print("\n".join(table(results["rules"])))
+    partial = f", PARTIAL: {len(evaluation.missing)} left out" if evaluation.missing else ""
+    print(f"{args.method} on test set {args.testset}, {results['n']} items{partial}, sounds: {made_by['sounds']}")
+    print("Per cent, 95 % intervals")
+    lines = [*table(results["rules"]), *(line for name in probed for line in probe_lines(name, probed[name]))]
+    print("\n".join(lines))
     for item in evaluation.missing:
         print(f"  left out: {item['id']}: {item['error']}")
     if evaluation.pictures:
@@ -63,15 +70,15 @@ def report(evaluation, args):
     print(f"Numbers: {folder / 'results.json'}, {folder / 'per_sample.csv'}")
 
 
-def describe_checkpoint(args):
-    """Which files were scored, and what the run that wrote them selected them on."""
-    note = Path(args.weights_frame).parent / "best.json"
-    selected_on = json.loads(note.read_text())["selected_on"] if note.is_file() else "not known"
-    files = {"frame": args.weights_frame, "sound": args.weights_sound}
-    return {
-        **{name: {"file": str(path), "sha256": checkpoint.sha256(path)} for name, path in files.items()},
-        "selected_on": selected_on,
-    }
+def show_clips(args, device):
+    """Localises the sounds of --clip, into args.ckpt/clips; raises ValueError at the end if that failed for one."""
+    clips = find_clips(args.clip)
+    model = build_model(args).to(device)
+    if distributed.is_main():
+        made_by = describe_checkpoint(args)
+        failed = localise_clips(model, clips, Path(args.ckpt) / "clips", made_by, args.imgSize, args.batch_size_per_gpu)
+        if failed:
+            raise ValueError(f"{failed} of {len(clips)} clips could not be localised: their lines above say why")
 
 
 if __name__ == "__main__":

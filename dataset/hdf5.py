@@ -25,8 +25,8 @@ class HDF5Array:
 
     def __init__(self, paths, name, row_shape):
         self.paths = [Path(path) for path in paths]
-        self.name = name
-        self.rows = [_check(path, name, tuple(row_shape)) for path in self.paths]
+        self.name, self.row_shape = name, tuple(row_shape)
+        self.rows = [_check(path, name, self.row_shape) for path in self.paths]
         self.starts = np.cumsum([0, *self.rows])
         self._open = {}
 
@@ -43,6 +43,31 @@ class HDF5Array:
         if dataset.ndim > 1:
             return row
         return decode_jpeg(row, f"{self.paths[shard]}, row {index - self.starts[shard]}")
+
+    def take(self, indices, dtype):
+        """Several rows in the order of `indices`, (n, *row), as numbers of a dtype (JPEG files: uint8, always).
+
+        Those that are neighbours in a file are read in one go.
+        """
+        indices = np.asarray(indices)
+        if not ((indices >= 0) & (indices < len(self))).all():
+            raise IndexError(f"{self.paths[0].parent}: rows {indices} of {self.name}, which has {len(self)} rows")
+        order = np.argsort(indices, kind="stable")
+        wanted, shards = indices[order], np.searchsorted(self.starts, indices[order], side="right") - 1
+        broken = (np.diff(wanted) != 1) | (np.diff(order) != 1) | (np.diff(shards) != 0)
+        out = np.empty((len(indices), *self.row_shape), dtype)
+        for run in np.split(np.arange(len(order)), np.flatnonzero(broken) + 1):
+            shard, place = shards[run[0]], order[run[0]]
+            row, dataset = int(wanted[run[0]] - self.starts[shard]), self._dataset(shard)
+            source, target = np.s_[row : row + len(run)], np.s_[place : place + len(run)]
+            if dataset.ndim == 1:
+                for i, content in enumerate(dataset[source]):
+                    out[place + i] = decode_jpeg(content, f"{self.paths[shard]}, row {row + i}")
+            elif dataset.dtype == out.dtype:
+                dataset.read_direct(out, source, target)  # without a copy on the way
+            else:
+                out[target] = dataset[source]  # NumPy converts faster than HDF5
+        return out
 
     def _dataset(self, shard):
         # HDF5 handles do not survive a fork: each process keeps its own.

@@ -8,13 +8,15 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 
+LIMIT = 300  # seconds for one item: a 10 s clip takes a fraction of one, and a film of two hours still ends
+
 
 def map_in_order(function, items, workers, crashed=None):
     """Yields function(item) for each item, in order, from `workers` processes (0: in this one).
 
     Only a few items a worker are under way at any time, so that memory does not grow with the number of items. Where
-    an item kills its process (a decoder can), crashed(item) stands for its result; without `crashed`
-    BrokenProcessPool is raised.
+    an item kills its process, as a decoder can, or takes longer than LIMIT, crashed(item) stands for its result;
+    without `crashed` BrokenProcessPool is raised.
     """
     if workers == 0:
         yield from map(function, items)
@@ -25,7 +27,7 @@ def map_in_order(function, items, workers, crashed=None):
         with _pool(workers) as pool:
             try:
                 for item in items:
-                    under_way.append((item, pool.submit(function, item)))
+                    under_way.append((item, pool.submit(_limited, function, item, LIMIT)))
                     if len(under_way) == 4 * workers:
                         yield under_way[0][1].result()
                         under_way.popleft()
@@ -39,10 +41,23 @@ def map_in_order(function, items, workers, crashed=None):
         for item, _ in under_way:  # one of them did it: each gets a process to itself
             with _pool(1) as alone:
                 try:
-                    result = alone.submit(function, item).result()
+                    result = alone.submit(_limited, function, item, LIMIT).result()
                 except BrokenProcessPool:
                     result = crashed(item)
             yield result
+
+
+def _limited(function, item, seconds):
+    """function(item), in a process that the system ends after so many seconds: a hanging decoder hears nothing else.
+
+    (Windows has no such alarm; there it hangs.)
+    """
+    alarm = getattr(signal, "alarm", lambda seconds: None)
+    alarm(seconds)
+    try:
+        return function(item)
+    finally:
+        alarm(0)
 
 
 @contextmanager

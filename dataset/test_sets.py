@@ -1,4 +1,4 @@
-"""The test sets, one class a benchmark's format, the same keys from each: id, image, spect, gt_map."""
+"""The test sets: what a benchmark's Labels say, with frames and sounds, the same keys from each."""
 
 from pathlib import Path
 
@@ -6,28 +6,26 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from dataset.annotations import flickr_boxes, flickr_map, read_ids, vggss_boxes, vggss_map
+from dataset.annotations import read_ids
 from dataset.audio import SAMPLES, load_clip, log_mel_patches, scale
 from dataset.hdf5 import HDF5Array
+from dataset.prepare.ids import clip_name
 from dataset.train_set import FRAME, SPECT, check_rows
 from dataset.transforms import read_image, test_image
 
 
 class TestSet(Dataset):
-    """What the benchmarks share. A subclass sets ids and reads one item's parts.
+    """What the test sets share. A subclass reads one item's frame, waveform and spect, and says which are missing.
 
-    An item is a dict: id (str), image (3, size, size) float32 normalised, spect (3, 1, 96, 64) float32, gt_map
-    (224, 224) float32 in [0, 1]. One that cannot be read is {"id": id, "error": sentence}: the evaluation decides
-    whether that stops the run. classes: the class of each item, silent: the classes of what is seen but not heard in
-    it; None where the benchmark does not tell.
+    labels: the benchmark's. An item is a dict: id (str), image (3, size, size) float32 normalised, spect (3, 1, 96, 64)
+    float32, gt_map (224, 224) float32 in [0, 1]. One that cannot be read is {"id": id, "error": sentence}: the
+    evaluation decides whether that stops the run.
     """
 
     __test__ = False  # not a case for pytest
-    classes = None
-    silent = None
 
-    def __init__(self, ids, size):
-        self.ids, self.size = ids, size
+    def __init__(self, labels, size):
+        self.labels, self.ids, self.size = labels, labels.ids, size
 
     def __len__(self):
         return len(self.ids)
@@ -38,81 +36,115 @@ class TestSet(Dataset):
                 "id": self.ids[index],
                 "image": test_image(self.frame(index), self.size),
                 "spect": self.spect(index),
-                "gt_map": torch.from_numpy(self.gt_map(index)),
+                "gt_map": torch.from_numpy(self.labels.gt_map(index)),
             }
         except (FileNotFoundError, ValueError) as error:
             return {"id": self.ids[index], "error": str(error)}
 
-    def sound(self, index):
-        """What is heard: (48000,) float32 at 16 kHz, None where only its spectrogram is stored. Only listeners ask."""
-
-
-class FlickrTest(TestSet):
-    """Flickr-SoundNet's labelled frames: jpg, wav and XML files, by id.
-
-    folder: .../5k_labeled; id_list: file of ids.
-    """
-
-    def __init__(self, folder, id_list, size=224):
-        super().__init__(read_ids(id_list), size)
-        self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"{folder} is missing: put the test files there, or give another --data_path")
-
     def frame(self, index):
-        return read_image(self.folder / "Data" / "frames" / f"{self.ids[index]}.jpg")
+        """An item's image: (h, w, 3) uint8 RGB."""
+        raise NotImplementedError
 
-    def sound(self, index):
-        return load_clip(self.folder / "Data" / "audio" / f"{self.ids[index]}.wav")
+    def waveform(self, index):
+        """An item's sound as it is heard: (48000,) float32 at 16 kHz, None where the set holds spectrograms only."""
+        raise NotImplementedError
 
     def spect(self, index):
-        return torch.from_numpy(log_mel_patches(scale(self.sound(index))))[:, None]
+        """An item's sound as the network reads it: (3, 1, 96, 64) float32."""
+        return torch.from_numpy(log_mel_patches(scale(self.waveform(index))))[:, None]
 
-    def gt_map(self, index):
-        return flickr_map(flickr_boxes(self.folder / "Annotations" / f"{self.ids[index]}.xml"))
+    def find_missing(self):
+        """{id: sentence} of the items whose files are not there, found without reading them."""
+        raise NotImplementedError
 
 
-class VGGSSTest(TestSet):
-    """VGG-SS and sets of its format: frames and spectrograms in HDF5 (row i is line i of the id list), boxes in JSON.
+class FilesTest(TestSet):
+    """Images and sounds in files of their own, by name, anywhere below two folders.
 
-    folder: .../Data with h5py_test_frames.h5, h5py_test_spects.h5, and for listeners h5py_test_audios.h5; id_list and
-    annotations: files.
+    frames, sounds: (folder, suffix) of each. Raises FileNotFoundError where a folder is missing.
     """
 
-    def __init__(self, folder, id_list, annotations, size=224):
-        super().__init__(read_ids(id_list), size)
+    def __init__(self, labels, frames, sounds, size=224):
+        super().__init__(labels, size)
+        self.places = {"frames": frames, "sounds": sounds}
+        self.files = {}
+        for kind, (folder, suffix) in self.places.items():
+            if not Path(folder).is_dir():
+                raise FileNotFoundError(f"{folder} is missing: put the test files there, or give another --data_path")
+            self.files[kind] = {path.stem: path for path in Path(folder).rglob(f"*{suffix}")}
+
+    def _path(self, kind, name):
+        folder, suffix = self.places[kind]
+        return self.files[kind].get(name, Path(folder) / f"{name}{suffix}")
+
+    def frame(self, index):
+        return read_image(self._path("frames", self.labels.images[index]))
+
+    def waveform(self, index):
+        return load_clip(self._path("sounds", self.labels.sounds[index]))
+
+    def find_missing(self):
+        missing = {}
+        for item_id, image, sound in zip(self.ids, self.labels.images, self.labels.sounds, strict=True):
+            for kind, name in (("frames", image), ("sounds", sound)):
+                if name not in self.files[kind]:
+                    missing.setdefault(item_id, f"{self._path(kind, name)} is missing")
+        return missing
+
+
+class HDF5Test(TestSet):
+    """Frames and spectrograms in HDF5 files, with sounds where they are there; row i belongs to line i of a list.
+
+    folder: .../Data with h5py_test_frames.h5, h5py_test_spects.h5 and perhaps h5py_test_audios.h5; rows: lists of ids,
+    of which the first with as many lines as the files have rows is theirs. Raises ValueError where none has.
+    """
+
+    def __init__(self, labels, folder, rows, size=224):
+        super().__init__(labels, size)
         folder = Path(folder)
         self.frames = HDF5Array([folder / "h5py_test_frames.h5"], "test_frames", FRAME)
         self.spects = HDF5Array([folder / "h5py_test_spects.h5"], "test_spects", SPECT)
         check_rows(self.frames, self.spects)
-        audios = folder / "h5py_test_audios.h5"
-        self.audios = HDF5Array([audios], "test_audios", (SAMPLES,)) if audios.is_file() else None
-        if len(self.frames) != len(self.ids):
+        self.audios = None
+        if (folder / "h5py_test_audios.h5").is_file():
+            self.audios = HDF5Array([folder / "h5py_test_audios.h5"], "test_audios", (SAMPLES,))
+            check_rows(self.frames, self.audios)
+        names = {Path(path): read_ids(path) for path in rows}
+        fitting = [path for path, ids in names.items() if len(ids) == len(self.frames)]
+        if not fitting:
+            path, ids = next(iter(names.items()))
             raise ValueError(
-                f"{self.frames.paths[0]} has {len(self.frames)} rows but {id_list} names {len(self.ids)} ids: "
+                f"{self.frames.paths[0]} has {len(self.frames)} rows but {path} names {len(ids)} ids: "
                 "row i must belong to line i, prepare both together"
             )
-        self.annotations = vggss_boxes(annotations)
-        unknown = [item_id for item_id in self.ids if item_id not in self.annotations]
-        if unknown:
-            raise ValueError(f"{annotations} has no boxes for {unknown[0]} ({len(unknown)} in all) of {id_list}")
-        items = [self.annotations[item_id] for item_id in self.ids]
-        if all("class" in item for item in items):
-            self.classes = [item["class"] for item in items]
-        if all(item.get("silent") for item in items):
-            self.silent = [item["silent"] for item in items]
+        self.rows_list = fitting[0]
+        ids = names[self.rows_list]
+        self.row_of = {name: row for row, item_id in enumerate(ids) for name in (clip_name(item_id), item_id)}
+
+    def _row(self, item_id):
+        if item_id not in self.row_of:
+            raise FileNotFoundError(
+                f"{item_id} is missing in {self.frames.paths[0]}, whose rows {self.rows_list} names"
+            )
+        return self.row_of[item_id]
 
     def frame(self, index):
-        return self.frames[index].astype(np.uint8)
+        return self.frames[self._row(self.labels.images[index])].astype(np.uint8)
+
+    def waveform(self, index):
+        row = self._row(self.labels.sounds[index])
+        return None if self.audios is None else self.audios[row].astype(np.float32)
 
     def spect(self, index):
-        return torch.from_numpy(self.spects[index].astype(np.float32))[:, None]
+        return torch.from_numpy(self.spects[self._row(self.labels.sounds[index])].astype(np.float32))[:, None]
 
-    def sound(self, index):
-        return None if self.audios is None else self.audios[index].astype(np.float32)
-
-    def gt_map(self, index):
-        return vggss_map(self.annotations[self.ids[index]]["bbox"])
+    def find_missing(self):
+        missing = {}
+        for item_id, *needed in zip(self.ids, self.labels.images, self.labels.sounds, strict=True):
+            for name in needed:
+                if name not in self.row_of:
+                    missing.setdefault(item_id, f"{name} is missing in {self.frames.paths[0]}")
+        return missing
 
 
 class SwappedSounds(Dataset):
@@ -123,13 +155,13 @@ class SwappedSounds(Dataset):
     """
 
     def __init__(self, test_set, seed=0):
-        self.test_set, self.ids, self.classes = test_set, test_set.ids, test_set.classes
+        self.test_set, self.labels, self.ids = test_set, test_set.labels, test_set.ids
         rng = np.random.default_rng(seed)
         self.donors = [int(rng.choice(self._candidates(index))) for index in range(len(test_set))]
 
     def _candidates(self, index):
-        classes, silent = self.test_set.classes, self.test_set.silent
-        others = np.delete(np.arange(len(self.test_set)), index)
+        classes, silent = self.labels.classes, self.labels.silent
+        others = np.flatnonzero(np.array(self.labels.sounds) != self.labels.sounds[index])  # some share a sound
         if classes:
             heard = np.array(classes)[others]
             for choice in (np.isin(heard, silent[index] if silent else []), heard != classes[index]):
@@ -140,15 +172,21 @@ class SwappedSounds(Dataset):
     def __len__(self):
         return len(self.test_set)
 
-    def sound(self, index):
-        return self.test_set.sound(self.donors[index])
-
     def __getitem__(self, index):
         item = self.test_set[index]
         try:
-            return item if "error" in item else {**item, "spect": self.test_set.spect(self.donors[index])}
+            return item if "error" in item else {**item, "spect": self.spect(index)}
         except (FileNotFoundError, ValueError) as error:
             return {"id": item["id"], "error": str(error)}
+
+    def spect(self, index):
+        return self.test_set.spect(self.donors[index])
+
+    def waveform(self, index):
+        return self.test_set.waveform(self.donors[index])
+
+    def find_missing(self):
+        return self.test_set.find_missing()
 
 
 def collate(items):

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from dataset.views import BRIGHTNESS, CONTRAST, HUE, ORDERS, SATURATION, view_of
+
 # One image, one thread: the workers are what runs in parallel. Said before OpenCV starts any thread of its own, since a
 # worker that is forked afterwards inherits their locks, and may wait for them for ever.
 cv2.setNumThreads(0)
@@ -19,44 +21,43 @@ NORMALISED = ((torch.arange(256).expand(3, 1, 256) / 255 - MEAN) / STD).permute(
 
 
 class TwoViews:
-    """Two random views of a frame, each with its region map (method: SimSiam's augmentation, as in SACL).
+    """Two views of a frame, each with its region map, by OpenCV on uint8: views.py says what is drawn for them.
 
-    Each view: resize to 1.1 size, random crop, flip (p 0.5), colour jitter 0.4, 0.4, 0.4, 0.1 (p 0.8), grey (p 0.2),
-    Gaussian blur of sigma U(0.1, 2) (p 0.5), normalise. Regions follow the geometry, by nearest neighbour, so that no
-    label is ever blended into another.
+    Each view: resize to 1.1 size, crop, flip, colour jitter, grey, Gaussian blur. Regions follow the
+    geometry, by nearest neighbour, so that no label is ever blended into another.
     """
 
     def __init__(self, size):
         self.size = size
+        self.large = int(size * 1.1)
 
-    def __call__(self, frame, regions, rng):
-        """frame: (h, w, 3) uint8 RGB; regions: (h', w') integer labels of the same scene; rng: numpy Generator.
+    def __call__(self, frame, regions, draws, out=None):
+        """frame: (h, w, 3) uint8 RGB; regions: (h', w') integer labels of the same scene; draws: (2, 10), see View.
 
-        Returns views, a list of two (3, size, size) float32, and their regions, two (1, size, size) of the same type.
+        Returns two views, (2, size, size, 3) uint8, and their regions, (2, size, size) of the same type as the whole.
         """
-        enlarged = resize(frame, int(self.size * 1.1))
-        pairs = [self._view(enlarged, regions, rng) for _ in range(2)]
-        return [view for view, _ in pairs], [labels for _, labels in pairs]
+        enlarged = resize(frame, self.large)
+        views = [view_of(row) for row in draws]
+        pictures = np.stack([self._picture(enlarged, view) for view in views])
+        return pictures, np.stack([self._crop_regions(regions, view) for view in views])
 
-    def _view(self, enlarged, regions, rng):
-        large = len(enlarged)
-        top, left = rng.integers(0, large - self.size + 1, 2)
-        flipped = rng.random() < 0.5
-
+    def _picture(self, enlarged, view):
+        top, left = int(view.top), int(view.left)
         image = enlarged[top : top + self.size, left : left + self.size]
-        image = cv2.flip(image, 1) if flipped else image  # NumPy's [:, ::-1] takes twenty times as long to copy
-        if rng.random() < 0.8:
-            image = colour_jitter(image, rng)
-        if rng.random() < 0.2:
+        image = cv2.flip(image, 1) if view.flipped else image  # NumPy's [:, ::-1] takes twenty times as long to copy
+        image = colour_jitter(image, view)
+        if view.grey:
             image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        if rng.random() < 0.5:
-            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.1, 2.0))
+        if view.sigma:
+            image = cv2.GaussianBlur(image, (0, 0), view.sigma)
+        return image
 
-        height, width = regions.shape
-        rows = (np.arange(top, top + self.size) + 0.5) * height // large
-        columns = (np.arange(left, left + self.size) + 0.5) * width // large
-        labels = regions[rows.astype(int)][:, (columns[::-1] if flipped else columns).astype(int)]
-        return normalise(image), torch.from_numpy(labels)[None]
+    def _crop_regions(self, regions, view):
+        rows, columns = (
+            ((np.arange(first, first + self.size) + 0.5) * length // self.large).astype(int)
+            for first, length in zip((view.top, view.left), regions.shape, strict=True)
+        )
+        return regions[rows][:, columns[::-1] if view.flipped else columns]
 
 
 def read_image(path, upright=False):
@@ -85,9 +86,21 @@ def resize(frame, size):
     return interpolate(image, (size, size), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
 
 
-def normalise(image):
-    """(h, w, 3) uint8 RGB -> (3, h, w) float32 with ImageNet's mean and deviation taken out."""
-    return torch.from_numpy(cv2.LUT(image, NORMALISED)).permute(2, 0, 1)
+def normalise(images):
+    """Pictures (..., h, w, 3) uint8 RGB with ImageNet's mean and deviation taken out: (..., 3, h, w) float32, the
+    channel still last in memory. An array or a tensor, whose device it stays on.
+    """
+    images = torch.as_tensor(images)
+    if images.device.type != "cpu":
+        return standardise(images.movedim(-1, -3).float())
+    tall = images.reshape(-1, *images.shape[-2:]).numpy()
+    return torch.from_numpy(cv2.LUT(tall, NORMALISED)).view(images.shape).movedim(-1, -3)
+
+
+def standardise(images):
+    """Pictures (..., 3, h, w) float32 in 0 ... 255 with ImageNet's mean and deviation taken out."""
+    mean, std = (values.to(images.device, non_blocking=True) for values in (MEAN, STD))
+    return (images / 255 - mean) / std
 
 
 def denormalise(image):
@@ -100,24 +113,20 @@ def test_image(frame, size):
     return normalise(resize(frame, size))
 
 
-def colour_jitter(image, rng, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1):
-    """Brightness, contrast, saturation (factors U(1 - s, 1 + s)) and hue (turns U(-s, s)), in random order.
-
-    image: (h, w, 3) uint8 RGB. Returns the same shape and type.
-    """
-    for step in rng.permutation(4):
-        if step == 0:
-            image = _blend(image, 0.0, rng.uniform(1 - brightness, 1 + brightness))
-        elif step == 1:
+def colour_jitter(image, view):
+    """Brightness, contrast, saturation and hue of an image (h, w, 3) uint8 RGB, in the view's order."""
+    for step in ORDERS[int(view.order)]:
+        if step == BRIGHTNESS and view.brightness != 1:
+            image = _blend(image, 0.0, view.brightness)
+        elif step == CONTRAST and view.contrast != 1:
             grey = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
-            image = _blend(image, round(grey), rng.uniform(1 - contrast, 1 + contrast))
-        elif step == 2:
+            image = _blend(image, round(grey), view.contrast)
+        elif step == SATURATION and view.saturation != 1:
             grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-            factor = rng.uniform(1 - saturation, 1 + saturation)
-            image = cv2.addWeighted(image, factor, grey, 1 - factor, 0)
-        else:
+            image = cv2.addWeighted(image, view.saturation, grey, 1 - view.saturation, 0)
+        elif step == HUE and view.hue != 0:
             turn = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)  # hue 0 ... 255 is a whole turn, and wraps
-            turn[..., 0] += np.uint8(round(rng.uniform(-hue, hue) * 255) % 256)
+            turn[..., 0] += np.uint8(round(view.hue * 255) % 256)
             image = cv2.cvtColor(turn, cv2.COLOR_HSV2RGB_FULL)
     return image
 

@@ -1,26 +1,29 @@
-"""build_model: from the arguments to a network with its first weights."""
+"""build_model, build_objective: from the arguments to a network with its first weights, and to what it is trained by.
 
-from models.resnet import FrameNet
-from models.sacl import SACL
-from models.vggish import SoundNet
-from utils.checkpoint import RESNET_URL, SACL_URL, VGGISH_URL, load_weights
+A method is a module of this folder with these two functions. Its model has forward(views, spect) -> outputs;
+localize(image, spect) -> cosine maps, in the steps encode_image, encode_sound and similarity, so that one image can be
+asked about several sounds; parts() -> the networks by the names of their files; and parameter_groups(args) -> the
+optimizer's groups. Its objective is called with those outputs and the views' region maps, and has signs, scalar tensors
+by name that say how healthy the last batch was (utils/health.py knows their limits). The training loop and the
+evaluation know no more of it.
+"""
+
+from models import sacl, sspl
+
+METHODS = {"sacl": sacl, "sspl": sspl, "sspl_pcm": sspl}
+
+# The networks that a method finds sounds with: <part>_best.pth, read through --weights_<part>.
+LOCALISING_PARTS = {"sacl": ["frame", "sound"], "sspl": ["frame", "sound"], "sspl_pcm": ["frame", "sound", "pcm"]}
 
 
 def build_model(args):
-    """A SACL model on the CPU, in float32.
+    """The model of args.method on the CPU, in float32, with the first weights that the arguments name.
 
-    Its weights are the pair args.weights_frame and args.weights_sound where given; else random if
-    args.train_from_scratch; else the published ImageNet ResNet-18 and VGGish (args.weights_resnet_imgnet,
-    args.weights_vggish), with a random head. Raises FileNotFoundError or ValueError that says where to get a file.
+    Raises FileNotFoundError or ValueError that says where to get a file.
     """
-    model = SACL(FrameNet(), SoundNet())
-    if args.weights_frame or args.weights_sound:
-        if not (args.weights_frame and args.weights_sound):
-            raise ValueError("--weights_frame and --weights_sound belong together: give both")
-        load_weights(model.frame_net, args.weights_frame, SACL_URL, unused=["fc."])
-        load_weights(model.sound_net, args.weights_sound, SACL_URL)
-    elif not args.train_from_scratch:
-        other = "or train without it: --train_from_scratch 1"
-        load_weights(model.frame_net, args.weights_resnet_imgnet, f"{RESNET_URL}, {other}", unused=["fc."])
-        load_weights(model.sound_net, args.weights_vggish, f"{VGGISH_URL}, {other}", absent=["fc."])
-    return model
+    return METHODS[args.method].build_model(args)
+
+
+def build_objective(args):
+    """The loss of args.method: objective(outputs, regions) -> scalar."""
+    return METHODS[args.method].build_objective(args)

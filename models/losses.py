@@ -1,14 +1,18 @@
-"""The semantic-aware contrastive loss of SACL (T-PAMI 2024), in the form of its authors' program."""
+"""The losses of SACL (T-PAMI 2024) and SSPL (CVPR 2022), in the form of their authors' programs."""
 
 import torch
 from torch import einsum, nn
-from torch.nn.functional import cross_entropy, interpolate, normalize
+from torch.nn.functional import cosine_similarity, cross_entropy, interpolate, normalize
+from torch.utils.checkpoint import checkpoint
 
 DROPPED = -10.0  # similarity of a false negative; after the temperature its share of the softmax vanishes
+PAIR_CELLS = 2**24  # cosines of images' cells with sounds held at a time: 64 MB, more than 256 clips need at once
 
 
 class SACLLoss(nn.Module):
     """Image-to-audio InfoNCE over compacted visual anchors, without false negatives.
+
+    signs: how healthy the last call's batch was (see signs_of), scalar tensors by name.
 
     temperature: tau. retain_ratio: the fraction of cells that the similarity mask DROPS (0.25 keeps 146 of 196),
     as in the authors' program. negative_ratio: the share of the batch kept as negatives. masked_max: "zero" lets
@@ -32,26 +36,53 @@ class SACLLoss(nn.Module):
         things in both views. N = B in one process; where audio was gathered from several, the clip of vision[:, i] is
         row `first` + i.
         """
-        similarities = [pair_similarities(view, audio) for view in vision]
+        vision, audio = [normalize(view) for view in vision], normalize(audio)
         anchors = torch.arange(first, first + len(vision[0]), device=audio.device)
         with torch.no_grad():
-            own = [torch.diagonal(similarity, first).permute(2, 0, 1) for similarity in similarities]
+            own = [einsum("ichw,ic->ihw", view, audio[anchors]) for view in vision]
             masks = positive_masks([retained_cells(map_, self.retain_ratio) for map_ in own], regions)
-            dropped = ~negatives(sound, self.negative_ratio)[anchors]
-            dropped[torch.arange(len(anchors)), anchors] = False
+            dropped = ~negatives(sound, self.negative_ratio, anchors)
+            dropped.scatter_(1, anchors[:, None], False)
+        similarities = [strongest(view, audio, mask, self.floor) for view, mask in zip(vision, masks, strict=True)]
+        self.signs = signs_of(similarities, audio, masks, anchors, self.floor)
         return sum(
-            cross_entropy(
-                similarity.masked_fill(~mask[:, None], self.floor).amax(dim=(2, 3)).masked_fill(dropped, DROPPED)
-                / self.temperature,
-                anchors,
-            )
-            for similarity, mask in zip(similarities, masks, strict=True)
+            cross_entropy(similarity.masked_fill(dropped, DROPPED) / self.temperature, anchors)
+            for similarity in similarities
         )
 
 
-def pair_similarities(vision, audio):
-    """Cosine of each image's cells with each sound: (B, C, H, W), (N, C) -> (B, N, H, W)."""
-    return einsum("ichw,jc->ijhw", normalize(vision), normalize(audio))
+def strongest(vision, audio, mask, floor):
+    """The largest cosine of each image's masked cells with each sound; a cell outside the mask counts as `floor`.
+
+    vision: (B, C, H, W), audio: (N, C), both normalised; mask: (B, H, W) bool. Returns (B, N). Where there are many
+    pairs, their (B, N, H, W) cosines are never held all at once: a few images' at a time, and again on the way back.
+    """
+
+    def of_some(vision, mask):
+        return einsum("ichw,jc->ijhw", vision, audio).masked_fill(~mask[:, None], floor).amax(dim=(2, 3))
+
+    images = max(1, PAIR_CELLS // (len(audio) * mask[0].numel()))
+    if images >= len(vision):
+        return of_some(vision, mask)
+    parts = zip(vision.split(images), mask.split(images), strict=True)
+    return torch.cat([checkpoint(of_some, *part, use_reentrant=False, preserve_rng_state=False) for part in parts])
+
+
+@torch.no_grad()
+def signs_of(similarities, audio, masks, anchors, floor):
+    """Early signs of trouble, in 0 ... 1: similarities, two (B, N), audio (N, C) normalised, masks, two (B, H, W).
+
+    similarity_spread: standard deviation of an image's similarities to the sounds (0: collapse); sound_spread: variance
+    of the sounds' features, 1 minus their mean cosine (0: a dead branch); empty_masks: share of anchors without a cell
+    to learn from; positives_without_gradient: share whose own similarity is the floor. Means over both views.
+    """
+    positives = torch.stack([similarity.gather(1, anchors[:, None]) for similarity in similarities])
+    return {
+        "similarity_spread": torch.stack(similarities).std(dim=2, correction=0).mean(),
+        "sound_spread": audio.var(dim=0, correction=0).sum(),
+        "empty_masks": (~torch.stack(masks).any(dim=(2, 3))).float().mean(),
+        "positives_without_gradient": (positives == floor).float().mean(),
+    }
 
 
 def retained_cells(similarity, ratio):
@@ -87,11 +118,21 @@ def positive_masks(retained, regions):
     return [masks[0], torch.where(empty, segments[1], masks[1])]
 
 
-def negatives(sound, ratio):
+def negatives(sound, ratio, anchors=slice(None)):
     """Clips that are no false negatives: the int(N ratio) whose sound is least like the anchor's.
 
-    sound: (N, 128). Returns (N, N) bool, row i for anchor i; the anchor itself may be among them.
+    sound: (N, 128); anchors: the rows to look at. Returns (anchors, N) bool; the anchor itself may be among them.
     """
-    similarity = normalize(sound) @ normalize(sound).T
+    sound = normalize(sound)
+    similarity = sound[anchors] @ sound.T
     least = similarity.topk(int(len(sound) * ratio), dim=1, largest=False).indices
     return torch.zeros_like(similarity, dtype=torch.bool).scatter(1, least, True)
+
+
+class SSPLLoss(nn.Module):
+    """Each view's prediction against the other view's projection, which is held still; no negatives."""
+
+    def forward(self, predictions, projections):
+        """predictions p, projections z: lists of two (B, C), a view each. Returns a scalar in [-1, 1]."""
+        (p1, p2), (z1, z2) = predictions, projections
+        return -(cosine_similarity(p1, z2.detach()).mean() + cosine_similarity(p2, z1.detach()).mean()) / 2

@@ -44,8 +44,11 @@ class SoundNet(nn.Module):
         Returns the means over a clip's patches of VGGish's embedding, (B, 128), >= 0, and of the head's output,
         (B, 512); neither is normalised.
         """
+        embedding = self.embed(spect)
+        return embedding.mean(dim=1), self.fc(embedding).mean(dim=1)
+
+    def embed(self, spect):
+        """VGGish alone: (B, S, 1, 96, 64) -> (B, S, 128), >= 0."""
         features = self.features(spect.flatten(0, 1))
         # The published weights expect the channel last, as TensorFlow lays it out.
-        embedding = self.embeddings(features.permute(0, 2, 3, 1).flatten(1))
-        projected = self.fc(embedding)
-        return (x.unflatten(0, spect.shape[:2]).mean(dim=1) for x in (embedding, projected))
+        return self.embeddings(features.permute(0, 2, 3, 1).flatten(1)).unflatten(0, spect.shape[:2])

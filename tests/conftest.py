@@ -32,30 +32,32 @@ def workplace(tmp_path, datasets):
         path.unlink()
 
 
-def start(command, folder):
-    """Starts "main.py ..." or "test.py ..." of the repository in a folder."""
+def start(command, folder, processes=1, **environment):
+    """Starts "main.py ..." or "test.py ..." of the repository in a folder, with torchrun where there are several."""
     script, *flags = command.split() if isinstance(command, str) else command
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     return subprocess.Popen(
-        [sys.executable, REPO / script, *flags],
+        [sys.executable, *(torchrun if processes > 1 else []), REPO / script, *flags],
         cwd=folder,
+        start_new_session=True,  # so that a test may signal all that it started
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
+        env={**os.environ, "PYTHONPATH": str(REPO), **environment},
     )
 
 
-def run(command, folder):
+def run(command, folder, processes=1, **environment):
     """Runs it to its end and returns what it printed; fails with its messages if it failed."""
-    process = start(command, folder)
+    process = start(command, folder, processes, **environment)
     output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, f"{command}\n{output}\n{errors}"
     return output
 
 
-def fail(command, folder):
+def fail(command, folder, **environment):
     """Runs what must fail, and returns its one sentence."""
-    process = start(command, folder)
+    process = start(command, folder, **environment)
     output, errors = process.communicate(timeout=600)
     assert process.returncode != 0, f"{command}\n{output}"
     assert "Traceback" not in errors, errors

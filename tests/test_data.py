@@ -12,10 +12,12 @@ from scipy.io import wavfile
 
 from dataset.audio import RATE, SAMPLES, load_clip, log_mel_patches, scale
 from dataset.hdf5 import HDF5Array, hdf5_writer
+from dataset.labels import FlickrLabels, VGGSSLabels
+from dataset.loading import TrainLoader
 from dataset.regions import felzenszwalb_regions, grid_regions
-from dataset.test_sets import FlickrTest, VGGSSTest
+from dataset.test_sets import FilesTest, HDF5Test
 from dataset.train_set import TrainSet, find_shards, store_regions
-from dataset.transforms import TwoViews, colour_jitter, denormalise, normalise, read_image, resize
+from dataset.transforms import denormalise, normalise, read_image, resize
 
 
 def write_shard(folder, shard, rows, first=0, kinds=("frames", "spects"), dtype=np.uint8, **shapes):
@@ -37,9 +39,11 @@ def test_shards_make_one_set_in_numerical_order(tmp_path, dtype):
     train_set = TrainSet(tmp_path, size=32)
     assert len(train_set) == 20
     assert [int(train_set.frames[i][0, 0, 0]) for i in range(20)] == list(range(10, 30))
+    rows = [19, 3, 4, 5, 0, 1, 2, 19]  # neighbours in one file, across two, and twice
+    assert train_set.frames.take(rows, np.uint8)[:, 0, 0, 0].tolist() == [row + 10 for row in rows]
     item = train_set[19]
     assert item["spect"].shape == (3, 1, 96, 64) and (item["spect"] == 29).all()
-    assert [view.shape for view in item["views"]] == [(3, 32, 32)] * 2
+    assert [view.shape for view in item["views"]] == [(32, 32, 3)] * 2
     assert [labels.shape for labels in item["regions"]] == [(1, 32, 32)] * 2
     assert len(TrainSet(tmp_path, num_train=7)) == 7
     assert len(TrainSet(tmp_path, num_train=144_000)) == 20
@@ -85,8 +89,9 @@ def test_an_array_can_be_sent_to_another_process(tmp_path):
     array = HDF5Array([tmp_path / "h5py_train_frames_10k.h5"], "train_frames", (256, 256, 3))
     assert array[2][0, 0, 0] == 12
     assert pickle.loads(pickle.dumps(array))[1][0, 0, 0] == 11
-    with pytest.raises(IndexError):
-        array[3]
+    for rows in ([3], [1, 2, 3], [-1]):
+        with pytest.raises(IndexError):
+            array.take(rows, np.uint8)
 
 
 def test_a_sample_depends_on_seed_epoch_and_index_alone(tmp_path):
@@ -95,9 +100,10 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tmp_path):
         file["train_frames"][...] = np.random.default_rng(0).integers(0, 256, (4, 256, 256, 3))
 
     def batches(workers, epoch, seed=1):
-        data = TrainSet(tmp_path, size=32, seed=seed)
-        data.start(epoch)
-        return torch.cat([b["views"][0] for b in torch.utils.data.DataLoader(data, 2, num_workers=workers)])
+        loader = TrainLoader(TrainSet(tmp_path, size=32, seed=seed), 2, 0, workers, torch.device("cpu"))
+        loader.start(epoch)
+        loader.sampler.epoch = 0  # the same order
+        return torch.cat([batch["views"][0] for batch in loader])
 
     assert torch.equal(batches(0, 3), batches(2, 3))
     assert not torch.equal(batches(0, 3), batches(0, 4))
@@ -145,63 +151,6 @@ def test_regions():
         cells = grid_regions(224, grid, np.random.default_rng(0))
         values, counts = np.unique(cells, return_counts=True)
         assert values.tolist() == list(range(grid * grid)) and (counts == (224 // grid) ** 2).all()
-
-
-def coordinates_frame():
-    """Red is the column, green the row: a view of it tells where each of its pixels came from."""
-    frame = np.zeros((256, 256, 3), np.uint8)
-    frame[..., 0], frame[..., 1] = np.arange(256), np.arange(256)[:, None]
-    return frame
-
-
-def test_regions_follow_the_view_exactly(monkeypatch):
-    monkeypatch.setattr("dataset.transforms.colour_jitter", lambda image, rng: image)
-    monkeypatch.setattr("cv2.GaussianBlur", lambda image, *_: image)
-    frame = coordinates_frame()
-    regions = (np.arange(256) // 16 * 16 + np.arange(256)[:, None] // 128).astype(np.uint8)
-    rng, flips, offsets = np.random.default_rng(0), 0, set()
-    for _ in range(60):
-        views, labels = TwoViews(224)(frame, regions, rng)
-        for view, label in zip(views, labels, strict=True):
-            assert set(np.unique(label)) <= set(np.unique(regions))
-            pixels = denormalise(view)
-            if (pixels[..., 0] == pixels[..., 1]).all():
-                continue  # turned to grey
-            flips += int(pixels[0, 0, 0]) > int(pixels[0, -1, 0])
-            offsets.add(int(pixels[..., 0].min()))
-            inner = (pixels[..., 0] % 16 > 1) & (pixels[..., 0] % 16 < 14) & (abs(pixels[..., 1] - 127.5) > 2)
-            expected = pixels[..., 0] // 16 * 16 + pixels[..., 1] // 128
-            assert (label[0].numpy() == expected)[inner].all()
-    assert 25 <= flips <= 75 and len(offsets) > 10
-
-
-def test_augmentation_has_the_stated_probabilities(monkeypatch):
-    jittered, blurs = [], []
-    monkeypatch.setattr("dataset.transforms.colour_jitter", lambda image, rng: jittered.append(1) or image)
-    monkeypatch.setattr("cv2.GaussianBlur", lambda image, size, sigma: blurs.append(sigma) or image)
-    rng, grey, n = np.random.default_rng(0), 0, 1000
-    for _ in range(n // 2):
-        views, _ = TwoViews(16)(coordinates_frame(), np.zeros((4, 4), np.uint8), rng)
-        for view in views:
-            pixels = denormalise(view).astype(int)
-            grey += (pixels[..., 0] == pixels[..., 1]).all()
-    for count, p in ((len(jittered), 0.8), (grey, 0.2), (len(blurs), 0.5)):
-        assert abs(count / n - p) < 4 * (p * (1 - p) / n) ** 0.5
-    assert 0.1 <= min(blurs) < 0.2
-    assert 1.9 < max(blurs) < 2
-
-
-def test_colour_jitter_ranges():
-    rng = np.random.default_rng(0)
-    grey = np.full((8, 8, 3), 100, np.uint8)
-    levels = [colour_jitter(grey, rng).mean() for _ in range(400)]
-    assert 58 <= min(levels) < 70 and 130 < max(levels) <= 142  # brightness alone moves a constant grey
-    red = np.zeros((8, 8, 3), np.uint8)
-    red[...] = (200, 20, 20)
-    hues = [cv2.cvtColor(colour_jitter(red, rng), cv2.COLOR_RGB2HSV_FULL)[0, 0, 0] for _ in range(400)]
-    turns = (np.array(hues).astype(int) + 128) % 256 - 128
-    assert -30 <= turns.min() < -20
-    assert 20 < turns.max() <= 30  # a tenth of a turn is 25.5 of 255; the rest is rounding
 
 
 def test_images_are_resized_as_pillow_does():
@@ -277,12 +226,14 @@ def test_images_that_cannot_be_read_are_named(tmp_path):
 
 def test_test_sets_name_what_is_missing(tmp_path):
     (tmp_path / "list.csv").write_text("1\n2\n")
-    with pytest.raises(FileNotFoundError, match="5k_labeled is missing"):
-        FlickrTest(tmp_path / "5k_labeled", tmp_path / "list.csv")
+    labels = FlickrLabels(tmp_path / "list.csv", tmp_path / "5k_labeled" / "Annotations")
     folder = tmp_path / "5k_labeled" / "Data"
+    places = (folder / "frames", ".jpg"), (folder / "audio", ".wav")
+    with pytest.raises(FileNotFoundError, match="frames is missing"):
+        FilesTest(labels, *places)
     for part in ("frames", "audio"):
         (folder / part).mkdir(parents=True)
-    flickr = FlickrTest(tmp_path / "5k_labeled", tmp_path / "list.csv", 32)
+    flickr = FilesTest(labels, *places, 32)
     assert "1.jpg is missing" in flickr[0]["error"]
     cv2.imwrite(str(folder / "frames" / "1.jpg"), np.zeros((9, 9, 3), np.uint8))
     assert "1.wav is missing" in flickr[0]["error"]
@@ -300,7 +251,7 @@ def test_test_sets_name_what_is_missing(tmp_path):
             pass
     (tmp_path / "boxes.json").write_text('[{"file": "1", "class": "dog", "bbox": [[0, 0, 1, 1]]}]')
     with pytest.raises(ValueError, match="3 rows but .*list.csv names 2 ids"):
-        VGGSSTest(tmp_path, tmp_path / "list.csv", tmp_path / "boxes.json")
+        HDF5Test(labels, tmp_path, [tmp_path / "list.csv"])
     (tmp_path / "list.csv").write_text("1\n2\n3\n")
     with pytest.raises(ValueError, match="boxes.json has no boxes for 2"):
-        VGGSSTest(tmp_path, tmp_path / "list.csv", tmp_path / "boxes.json")
+        VGGSSLabels(tmp_path / "list.csv", tmp_path / "boxes.json")

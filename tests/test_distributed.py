@@ -1,6 +1,7 @@
-"""Several processes compute what one would: loss and gradients of the same global batch."""
+"""Several processes compute what one would: loss and gradients of the same global batch, each test item once."""
 
 import os
+from contextlib import nullcontext
 from socket import socket
 
 import pytest
@@ -10,59 +11,120 @@ from test_losses import random_inputs
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from models.losses import SACLLoss
+from models.losses import SACLLoss, SSPLLoss
+from models.pcm import PCM
+from models.sacl import SACLObjective
+from models.simsiam import SimSiamHead
+from models.sspl import SSPL
+from models.vggish import SoundNet
 from utils import distributed
+from utils.accumulate import backward_in_parts
+from utils.batch_norm import synchronised
+from utils.evaluation import build_test_loader
 from utils.seed import EpochSampler
 
 
 class Heads(nn.Module):
-    """One small layer for each stream, so that there are parameters to compare."""
+    """Small layers for each stream, with batch norms, so that there are parameters to compare."""
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.see, self.hear = nn.Conv2d(12, 8, 1), nn.Linear(12, 8)
+        self.see = nn.Sequential(nn.Conv2d(12, 8, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1))
+        self.hear = nn.Sequential(nn.Linear(12, 8, bias=False), nn.BatchNorm1d(8, affine=False), nn.Linear(8, 8))
 
-    def forward(self, vision, audio):
-        return [self.see(view) for view in vision], self.hear(audio)
+    def forward(self, vision, sounds):
+        audio, sound = sounds.split([12, 128], dim=1)
+        return [self.see(view) for view in vision], self.hear(audio), sound
 
 
-def run(rank, world, port, folder):
-    """Process `rank` of `world`, as torchrun would start it; rank 0 saves what it found."""
+def run(rank, world, port, folder, compute):
+    """Process `rank` of `world`, as torchrun would start it; rank 0 saves what compute(rank, world) found."""
     if world > 1:
         os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world))
     with distributed.processes("cpu"):
-        result = share_of_a_batch(rank, world)
+        result = compute(rank, world)
         if rank == 0:
             torch.save(result, folder / f"{world}.pt")
 
 
+def in_processes(world, folder, compute):
+    """What rank 0 of `world` processes found."""
+    with socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    if world == 1:
+        run(0, 1, None, folder, compute)
+    else:
+        mp.spawn(run, (world, port, folder, compute), nprocs=world)
+    return torch.load(folder / f"{world}.pt")
+
+
 def share_of_a_batch(rank, world):
-    """Loss and gradients of one batch of 8 in `world` parts, and which batches an epoch has for each process."""
+    """Loss and gradients of one batch of 8 in `world` parts, in one pass and in two parts; and how samples and test
+    items are shared."""
     vision, audio, sound, regions = random_inputs(5, batch=8)
     mine = slice(rank * 8 // world, (rank + 1) * 8 // world)
-    model = Heads()
-    heads = DistributedDataParallel(model) if world > 1 else model
-    seen, heard = heads([view[mine] for view in vision], audio[mine])
-    gathered, sound = distributed.gather(heard), distributed.gather(sound[mine])
-    loss = SACLLoss(0.07)(seen, gathered, sound, [view[mine] for view in regions], first=mine.start)
-    loss.backward()
-    losses = distributed.gather_lists([loss.item()])
+    batch = {"views": [view[mine] for view in vision], "spect": torch.cat([audio, sound], dim=1)[mine]}
+    batch["regions"] = [view[mine] for view in regions]
+    objective, result = SACLObjective(SACLLoss(0.07)), {}
+    for parts in (1, 2) if world < 4 else (1,):
+        model = synchronised(Heads(), torch.device("cpu")) if world > 1 else Heads()
+        heads = DistributedDataParallel(model) if world > 1 else model
+        if parts == 1:
+            loss = objective(heads(batch["views"], batch["spect"]), batch["regions"])
+            loss.backward()
+        else:
+            model.eval()  # batch norm would see a part only
+            loss = backward_in_parts(heads, objective, batch, parts, nullcontext())
+        loss = distributed.mean(loss.detach())
+        grads, buffers = [p.grad for p in model.parameters()], [buffer.float() for buffer in model.buffers()]
+        result[parts] = {"loss": loss, "grads": grads, "buffers": buffers, "signs": objective.signs}
     shares = distributed.gather_lists([(rank, list(EpochSampler(17, 4 // world, seed=3)))])
-    return {"loss": sum(losses) / world, "shares": shares, "grads": [p.grad for p in model.parameters()]}
+    items = distributed.gather_lists(list(build_test_loader(range(5), batch_size=2, workers=0).sampler))
+    return {**result, "shares": shares, "items": items, "largest": distributed.maximum(rank)}
 
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(world, tmp_path):
-    run(0, 1, None, tmp_path)
-    with socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    mp.spawn(run, (world, port, tmp_path), nprocs=world)
-    one, many = (torch.load(tmp_path / f"{n}.pt") for n in (1, world))
-    assert many["loss"] == pytest.approx(one["loss"], rel=1e-5)
-    for single, shared in zip(one["grads"], many["grads"], strict=True):
-        assert torch.allclose(single, shared, rtol=1e-5, atol=1e-6)
+    """With batch norm over all processes, in one pass; without, also in parts. Five items are shared unevenly."""
+    one, many = (in_processes(n, tmp_path, share_of_a_batch) for n in (1, world))
+    for parts in (1, 2) if world < 4 else (1,):
+        whole, shared = one[parts], many[parts]
+        assert shared["loss"].item() == pytest.approx(whole["loss"].item(), rel=1e-5)
+        assert shared["signs"]["sound_spread"].item() == pytest.approx(whole["signs"]["sound_spread"].item(), rel=1e-5)
+        for kind in ("grads", "buffers"):
+            for a, b in zip(whole[kind], shared[kind], strict=True):
+                assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert sorted(many["items"]) == list(range(5)) and many["largest"] == world - 1
     whole = one["shares"][0][1]  # the same batches of the same epoch, in parts
     parts = [sum((batches[step] for _, batches in many["shares"]), []) for step in range(len(whole))]
     assert parts == whole
+
+
+def share_of_a_step(rank, world):
+    """Loss, gradients and running statistics of SSPL for one batch of 8 in `world` parts."""
+    torch.manual_seed(0)
+    sound_net = SoundNet()
+    sound_net.features, sound_net.embeddings = nn.Identity(), nn.Linear(8, 128)  # VGGish in small; it is frozen
+    sspl = SSPL(nn.Conv2d(3, 512, 1), sound_net, SimSiamHead(width=32, bottleneck=16), PCM(cycles=1))
+    sspl = synchronised(sspl, torch.device("cpu")).train()
+    model = DistributedDataParallel(sspl) if world > 1 else sspl
+    views, spect = [torch.randn(8, 3, 6, 6) for _ in range(2)], torch.randn(8, 3, 1, 2, 4)
+    mine = slice(rank * 8 // world, (rank + 1) * 8 // world)
+    loss = SSPLLoss()(*model([view[mine] for view in views], spect[mine]))
+    loss.backward()
+    losses = distributed.gather_lists([loss.item()])
+    grads = {name: p.grad for name, p in sspl.named_parameters() if p.grad is not None}
+    return {"loss": sum(losses) / world, "grads": grads, "buffers": dict(sspl.named_buffers())}
+
+
+def test_sspl_does_not_depend_on_the_number_of_processes(tmp_path):
+    """Gradients meet and batch norms look at all samples, which the published program misses."""
+    one, two = (in_processes(world, tmp_path, share_of_a_step) for world in (1, 2))
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert len(one["grads"]) == 51 and one["grads"].keys() == two["grads"].keys()
+    for name, single in one["grads"].items():
+        assert (single - two["grads"][name]).abs().max() <= 1e-4 * single.abs().max(), name
+    for name, single in one["buffers"].items():
+        assert torch.allclose(single, two["buffers"][name], rtol=1e-4, atol=1e-6), name

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dataset.annotations import GT_SIZE, draw_boxes, flickr_boxes, flickr_map, read_ids, vggss_map
+from dataset.labels import Labels
 from dataset.test_sets import SwappedSounds, TestSet
 from utils.evaluation import HEADLINE, build_test_loader, evaluate, heat_maps, score
 from utils.metrics import ciou, consensus_iou, min_max, own_areas, success_auc, summarise
@@ -107,12 +108,23 @@ def test_id_lists(tmp_path):
         read_ids(tmp_path / "missing.csv")
 
 
+class Quarters(Labels):
+    """Boxes around one quarter after the other; the item "no box" has none."""
+
+    def __init__(self, ids, classes, silent):
+        super().__init__(ids, [])
+        self.classes, self.silent = classes, silent
+
+    def gt_map(self, index):
+        x, y = (index % 4) % 2 / 2, (index % 4) // 2 / 2
+        return vggss_map([] if self.ids[index] == "no box" else [(x, y, x + 0.5, y + 0.5)])
+
+
 class Toy(TestSet):
-    """Grey frames with one white quarter; the sound's first value names the quarter. Item "bad" cannot be read."""
+    """Grey frames; the sound's first value names the quarter. Item "bad" cannot be read."""
 
     def __init__(self, ids, classes=None, silent=None):
-        super().__init__(ids, 32)
-        self.classes, self.silent = classes, silent
+        super().__init__(Quarters(ids, classes, silent), 32)
 
     def frame(self, index):
         if self.ids[index] == "bad":
@@ -122,11 +134,8 @@ class Toy(TestSet):
     def spect(self, index):
         return torch.full((3, 1, 96, 64), float(index % 4))
 
-    def gt_map(self, index):
-        if self.ids[index] == "no box":
-            return vggss_map([])
-        x, y = (index % 4) % 2 / 2, (index % 4) // 2 / 2
-        return vggss_map([(x, y, x + 0.5, y + 0.5)])
+    def find_missing(self):
+        return {"lost": "lost.jpg is missing"} if "lost" in self.ids else {}
 
 
 class Ears(nn.Module):
@@ -168,8 +177,14 @@ def test_evaluation_in_its_corners():
         run(Toy(["a"]), Ears(value=float("nan")))
     with pytest.raises(ValueError, match="bad: bad.jpg cannot be read"):
         run(Toy(["a", "bad"]), Ears())
+    with pytest.raises(ValueError, match="1 of 3 test items are not there, first lost: lost.jpg is missing"):
+        run(Toy(["a", "b", "lost"]), Ears())
     partial = run(Toy(["a", "bad", "c"]), Ears(), skip_missing=True).summary()
-    assert partial["n"] == 2 and partial["missing"] == [{"id": "bad", "error": "bad.jpg cannot be read"}]
+    assert (
+        partial["n"] == 2
+        and partial["partial"]
+        and partial["missing"] == [{"id": "bad", "error": "bad.jpg cannot be read"}]
+    )
     with pytest.raises(ValueError, match="no item"):
         run(Toy(["bad"]), Ears(), skip_missing=True)
 

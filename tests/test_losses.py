@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.losses import SACLLoss, negatives, pair_similarities, positive_masks, retained_cells
+from models import losses
+from models.losses import SACLLoss, negatives, positive_masks, retained_cells, strongest
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "sacl_loss.npz")
 SETTINGS = sorted({key.rsplit("_loss", 1)[0] for key in GOLDEN.files if key.endswith("_loss")})
@@ -99,7 +102,7 @@ def test_golden_loss_and_gradients(setting):
 @pytest.mark.parametrize("retain", [0.25, 0.5])
 def test_golden_masks(case, retain):
     vision, audio, _, regions = golden_inputs(case)
-    own = [pair_similarities(view, audio.mean(dim=1)).diagonal().permute(2, 0, 1) for view in vision]
+    own = [torch.einsum("ichw,ic->ihw", normalize(view), normalize(audio.mean(dim=1))) for view in vision]
     masks = positive_masks([retained_cells(map_, retain) for map_ in own], regions)
     for i, mask in enumerate(masks, 1):
         assert np.array_equal(mask.numpy(), GOLDEN[f"{case}_retain{retain}_mask{i}"] != 0)
@@ -181,6 +184,50 @@ def test_never_waits_for_the_device():
     meta = [[part.to("meta") for part in value] if isinstance(value, list) else value.to("meta")
             for value in (vision, audio, sound, regions)]  # fmt: skip
     assert SACLLoss()(*meta).shape == ()
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes how many values the largest tensor made meanwhile holds."""
+
+    values = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self.values = max(self.values, tensor.numel())
+        return made
+
+
+@pytest.mark.parametrize("masked_max", ["zero", "exclude"])
+@pytest.mark.parametrize("images", [1, 3, 7])
+def test_a_few_images_at_a_time_give_the_same_loss_and_gradients(images, masked_max, monkeypatch):
+    found = []
+    for cells in (losses.PAIR_CELLS, images * 16 * 196):
+        monkeypatch.setattr(losses, "PAIR_CELLS", cells)
+        vision, audio, sound, regions = random_inputs(2, batch=16, channels=4)
+        inputs = [tensor.requires_grad_() for tensor in (*vision, audio)]
+        with LargestTensor() as largest:
+            loss = SACLLoss(0.07, masked_max=masked_max)(vision, audio, sound, regions)
+            loss.backward()
+        found.append((loss, [tensor.grad for tensor in inputs], largest.values))
+    (whole, whole_gradients, all_pairs), (parts, part_gradients, some_pairs) = found
+    assert parts.item() == pytest.approx(whole.item(), rel=1e-6)
+    for one, other in zip(whole_gradients, part_gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-6, atol=1e-6 * one.abs().max().item())
+    masks = 16 * 196 * 196  # which cells share a region; this grows with the batch, not with its square
+    assert all_pairs == max(16 * 16 * 196, masks) and some_pairs == max(images * 16 * 196, masks)
+
+
+def test_the_pairs_of_a_large_batch_are_never_there_at_once():
+    """4,096 clips on meta tensors: forward and backward without 4,096 x 4,096 x 196 cosines."""
+    vision = torch.empty(4096, 8, 14, 14, device="meta", requires_grad=True)
+    audio = torch.empty(4096, 8, device="meta", requires_grad=True)
+    mask = torch.empty(4096, 14, 14, dtype=torch.bool, device="meta")
+    with LargestTensor() as largest:
+        strongest(vision, audio, mask, 0.0).sum().backward()
+    assert vision.grad.shape == vision.shape and audio.grad.shape == audio.shape
+    assert largest.values == max(losses.PAIR_CELLS // (4096 * 196) * 4096 * 196, 4096 * 4096)
 
 
 def test_wrong_masked_max_is_refused():

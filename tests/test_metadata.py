@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset import FLICKR_LISTS, LISTED, VGGSS_LISTS
 from metadata.download import count_rows, download, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,15 +79,15 @@ def test_count_rows():
 
 
 def test_our_manifest_is_complete():
-    lists = read_manifest()
-    assert [(one["name"], one["rows"]) for one in lists] == [
-        ("flickr_test249_in5k.csv", 249),
-        ("vggss_test_4692.csv", 4692),
-        ("vggss_test_5158.json", 5158),
-    ]
-    for one in lists:
-        assert one["source"].startswith("https://") and one["source"].endswith("/" + one["name"])
-        assert one["licence"] and len(one["sha256"]) == 64
+    lists = {one["name"]: one for one in read_manifest()}
+    assert {"flickr_test249_in5k.csv", *FLICKR_LISTS.values(), *VGGSS_LISTS.values()} <= set(lists)
+    assert {f"{name}_boxes.json" for name in LISTED} <= set(lists)
+    rows = {"flickr_test249_in5k.csv": 249, "vggss_test_4692.csv": 4692, "vggss_test_5158.json": 5158}
+    assert {name: lists[name]["rows"] for name in rows} == rows
+    readme = (ROOT / "metadata" / "README.md").read_text()
+    for one in lists.values():
+        assert one["source"].startswith("https://raw.githubusercontent.com/")
+        assert one["licence"] and len(one["sha256"]) == 64 and one["name"] in readme
 
 
 def command(*arguments):
@@ -107,4 +108,4 @@ def test_command_line(origin, tmp_path):
 @pytest.mark.skipif(not REAL_LISTS.is_dir(), reason="the published lists are not at hand (../shared/metadata)")
 def test_the_real_lists(tmp_path):
     done = command("--from", REAL_LISTS, "--to", tmp_path)
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 3, done.stderr
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == len(read_manifest()), done.stderr

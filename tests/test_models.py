@@ -58,7 +58,7 @@ def _named_by_hash(state, folder, name):
 
 
 def arguments(published, **changes):
-    first = {"weights_frame": None, "weights_sound": None, "train_from_scratch": 0}
+    first = {"method": "sacl", "weights_frame": None, "weights_sound": None, "train_from_scratch": 0}
     return SimpleNamespace(**{**published, **first, **changes})
 
 

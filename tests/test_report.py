@@ -15,6 +15,7 @@ from test_evaluation import run as evaluate_toys
 from torch import nn
 
 from dataset.annotations import vggss_map
+from dataset.labels import Labels
 from dataset.test_sets import TestSet
 from utils.evaluation import heat_maps
 from utils.report import Illustrated, illustration, save_report
@@ -25,12 +26,23 @@ CLASSES = ("dog", "church bell", "</script><b>cat</b>")
 EVIL = "<img src=x onerror=document.title='hacked'>"  # a name that no list forbids
 
 
-class Scenes(TestSet):
-    """Fifty grey frames with a box that grows from item to item; the odd ones have a sound, a tone."""
+class Growing(Labels):
+    """Fifty boxes that grow from item to item; one is empty, and in one nothing sounds."""
 
-    def __init__(self, count=50):
-        super().__init__([EVIL, *(f"scene_{i:02d}" for i in range(1, count))], 64)
-        self.classes = [CLASSES[i % 3] for i in range(count)]
+    def __init__(self):
+        super().__init__([EVIL, *(f"scene_{i:02d}" for i in range(1, 50))], [])
+        self.classes = [CLASSES[i % 3] for i in range(50)]
+        self.sounding = [i != 9 for i in range(50)]
+
+    def gt_map(self, index):
+        return vggss_map([] if index in (7, 9) else [(0.05, 0.1, 0.2 + 0.015 * index, 0.9)])
+
+
+class Scenes(TestSet):
+    """Grey frames; the odd ones have a sound, a tone."""
+
+    def __init__(self):
+        super().__init__(Growing(), 64)
 
     def frame(self, index):
         return np.full((64, 64, 3), 5 * index, np.uint8)
@@ -38,11 +50,11 @@ class Scenes(TestSet):
     def spect(self, index):
         return torch.full((3, 1, 96, 64), float(index))
 
-    def gt_map(self, index):
-        return vggss_map([] if index == 7 else [(0.05, 0.1, 0.2 + 0.015 * index, 0.9)])
-
-    def sound(self, index):
+    def waveform(self, index):
         return np.sin(0.2 * np.arange(48000)).astype(np.float32) if index % 2 else None
+
+    def find_missing(self):
+        return {}
 
 
 class Guess(nn.Module):
@@ -60,9 +72,10 @@ def evaluation():
 
 @pytest.fixture(scope="module")
 def results(evaluation):
-    rules = {rule: evaluation.by_rule(rule) for rule in RULES}
-    more = {"missing": [{"id": EVIL, "error": "cannot be read"}], "negatives": {"silence": {"n": 3, "share": 0.25}}}
-    return {"testset": "toys", "sounds": "own", **evaluation.summary(), **rules["fixed0.5"], "rules": rules, **more}
+    probed = {"universal_threshold": 0.3, "silence": {"share": 0.25, "share_95": [0.2, 0.3]}}
+    made_by = {"sounds": "swapped", "lists": [{"name": "toys.csv", "sha256": "0a1b"}], "partial": True, "ogl": None}
+    more = {"missing": [{"id": EVIL, "error": "cannot be read"}], "negative_audio": probed, "fingerprint": made_by}
+    return {"method": "sacl", "testset": "toys", **evaluation.summary(RULES), **more}
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +90,24 @@ def test_the_page_holds_everything_and_nothing_that_runs_by_itself(report, resul
     assert EVIL not in text and "<b>cat" not in text
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", text) and not list(report.parent.glob("*.partial"))
     data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
-    ious = data["items"]["ious"]["fixed0.5"]
-    assert len(ious) == 50 and ious == sorted(ious) and EVIL in data["items"]["id"]
+    *ious, last = data["items"]["ious"]["fixed0.5"]
+    assert len(ious) == 49 and ious == sorted(ious) and EVIL in data["items"]["id"]
+    assert last is None and data["items"]["id"][-1] == "scene_09"
     assert np.mean([iou >= 0.5 for iou in ious]) == pytest.approx(results["ciou"])
-    assert sum(row["numbers"]["n"] for row in data["classes"]["rows"]) == 50
+    assert sum(row["numbers"]["n"] for row in data["classes"]["rows"]) == 49
     sizes = {row["name"]: row["numbers"] for row in data["sizes"]["rows"]}
-    assert sum(numbers["n"] for numbers in sizes.values()) == 50
-    assert (sizes["no valid box"]["n"], sizes["no valid box"]["ciou"]) == (1, 0) and "ciou_95" in sizes[
-        "huge (up to 100%)"
-    ]
+    assert sum(numbers["n"] for numbers in sizes.values()) == 49
+    assert (sizes["no valid box"]["n"], sizes["no valid box"]["ciou"]) == (1, 0)
+    assert "ciou_95" in sizes["huge (up to 100%)"] and "ciou_95" not in sizes["no valid box"]
     titles = [table["title"] for table in data["tables"]]
-    assert len(titles) == len(RULES) + 1 and titles[-1] == "negatives"
+    assert len(titles) == 2 * len(RULES) + 1 and titles[1] == "Rule fixed0.5, detection"
+    assert [row["numbers"] for row in data["tables"][-1]["rows"]] == [
+        {"universal_threshold": 0.3},
+        {"share": 0.25, "share_95": [0.2, 0.3]},
+    ]
+    facts = dict(data["facts"])
+    assert facts["lists, toys.csv, sha256"] == "0a1b" and facts["partial"] == "yes" and facts["ogl"] == "none"
+    assert facts["no valid box"] == "1, scored as missed: scene_07" and "sounds: swapped" in data["headline"]
     stored = re.findall(r'<script type="application/json" id="item(\d+)">(.*?)</script>', text)
     assert [int(i) for i, _ in stored] == list(range(50))
     assert all(len(base64.b64decode(json.loads(part)["heat"])) == 4 * 16 for _, part in stored)
@@ -120,7 +140,7 @@ def test_sounds_are_heard_as_they_were(monkeypatch):
 
 def test_an_item_without_its_sound_file_is_reported():
     class Mute(Scenes):
-        def sound(self, index):
+        def waveform(self, index):
             raise FileNotFoundError("scene.wav is missing: put the sound there")
 
     assert Illustrated(Mute())[3] == {"id": "scene_03", "error": "scene.wav is missing: put the sound there"}
@@ -221,18 +241,21 @@ def test_browser_draws_what_was_evaluated(page, evaluation, results):
 
 
 def test_browser_filters_searches_sorts_and_pages(page, evaluation):
-    iou = {item["id"]: item["iou"] for item in evaluation.items}
+    iou = {item["id"]: item["iou"] if item["sounding"] else 2 for item in evaluation.items}
     classes = {item["id"]: item["class"] for item in evaluation.items}
     assert page.shown() == "1 to 24 of 50"
     assert [iou[item_id] for item_id in page.ids()] == sorted(iou.values())[:24]
     page.find(".pager button[data-step='1']").click()
     assert page.shown() == "25 to 48 of 50"
     page.choose("#order", "best")
-    assert [iou[item_id] for item_id in page.ids()] == sorted(iou.values(), reverse=True)[:24]
+    assert [iou[item_id] for item_id in page.ids()] == sorted(
+        (value for value in iou.values() if value <= 1), reverse=True
+    )[:24]
     page.choose("#order", "class")
     assert [classes[item_id] for item_id in page.ids()] == sorted(classes.values())[:24]
     page.choose("#order", "small")
-    assert page.ids()[0] == "scene_07"  # without a box
+    assert set(page.ids()[:2]) == {"scene_07", "scene_09"}  # without a box
+    assert "nothing sounds" in page.find("#tiles").text
     page.choose("#class", CLASSES[2])
     assert page.shown() == "1 to 16 of 16" and {classes[item_id] for item_id in page.ids()} == {CLASSES[2]}
     page.choose("#class", "")

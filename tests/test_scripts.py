@@ -43,8 +43,12 @@ def test_the_story_from_nothing_to_results(workplace):
     run(shlex.split(line), workplace)
     results = json.loads((folder / "test" / "results.json").read_text())
     assert results["ciou"] == best["test"]["ciou"] and results["auc"] == pytest.approx(best["test"]["auc"])
-    assert results["checkpoint"]["selected_on"] == best["selected_on"]
-    assert results["checkpoint"]["frame"]["sha256"] == checkpoint.sha256(folder / "frame_best.pth")
+    made_by = results["fingerprint"]
+    assert made_by["checkpoint"]["selected_on"] == best["selected_on"] and made_by["code"]
+    assert made_by["checkpoint"]["frame"]["sha256"] == checkpoint.sha256(folder / "frame_best.pth")
+    id_list = made_by["lists"][0]
+    assert id_list["name"] == "vggss_test_4692.csv" and not id_list["published"]  # the demo's
+    assert id_list["sha256"] == checkpoint.sha256(workplace / "Datasets/Demo/VGG-Sound/vggss_test_4692.csv")
     with open(folder / "test" / "per_sample.csv") as file:
         rows = list(csv.reader(file))
     assert (
@@ -53,10 +57,15 @@ def test_the_story_from_nothing_to_results(workplace):
     assert [row[0] for row in rows[1:]] == [f"demo_{i:04d}" for i in range(6)]
     report = (folder / "test" / "report.html").read_text()
     assert 'id="item5"' in report and report.count('"sound": "') == 6
-    shutil.rmtree(folder / "test")
+    (folder / "test").rename(folder / "own")
     alone = run("test.py --swap_sounds", workplace)
     assert "sounds: swapped" in alone
     assert json.loads((folder / "test" / "results.json").read_text())["arguments"]["imgSize"] == 64
+
+    refused = fail(f"test.py compare {folder}/own/results.json {folder}/test/results.json", workplace)
+    assert "they differ in sounds ('own' and 'swapped')" in refused
+    free = run("test.py model-free --testset demo --rules median", workplace)
+    assert "demo: 6 items" in free and "centred_disc" in free
 
     assert "holds a run" in fail(f"main.py {TINY}", workplace)
     assert "has finished its 2 epochs" in fail(f"main.py {TINY} --resume", workplace)
@@ -100,6 +109,7 @@ def pair(tmp_path_factory, datasets):
     """Weights of a model that was hardly trained, through the rarer flags, on data in the published folders."""
     folder = tmp_path_factory.mktemp("pair")
     rare = "--gridSize 4 --masked_max exclude --optimizer sgd --precision float32 --workers 0 --local_negatives"
+    rare += " --cache device --augment device"
     data = f"--data_path {datasets / 'Demo'} --train_from_scratch 1 --valset vggss"
     run(f"main.py {TINY} --num_epoch 1 {data} {rare} --ckpt run", folder)
     best = json.loads((folder / "run" / "best.json").read_text())
@@ -147,7 +157,8 @@ def test_errors_are_one_sentence(workplace):
     assert "resnet18-5c106cde.pth is missing" in fail(
         "main.py --data_path Datasets/Demo --batch_size_per_gpu 8 --ckpt a", workplace
     )
-    assert "144k_unlabeled is missing" in fail("main.py --trainset vggsound --num_train 144000 --ckpt b", workplace)
+    large = "main.py --trainset vggsound --num_train 144000 --train_from_scratch 1"
+    assert "144k_unlabeled is missing" in fail(f"{large} --ckpt b", workplace)
     assert "nothing to --resume" in fail("main.py --resume --ckpt c", workplace)
     assert "do not fill one batch" in fail(f"main.py {TINY} --batch_size_per_gpu 25 --ckpt d", workplace)
     assert "frame_best.pth is missing" in fail("test.py --testset demo", workplace)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from dataset import parallel
 from dataset.audio import centre, load_clip, scale
 from dataset.hdf5 import HDF5Array
 from dataset.parallel import map_in_order
@@ -222,7 +223,7 @@ def test_formats_read_alike(tmp_path, frame_format):
         assert frame.shape == (256, 256, 3)
         assert np.abs(frame.astype(int) - exact).mean() < (2 if frame_format == "jpeg" else 1e-6)
     sample = data[2]
-    assert sample["views"][0].dtype.is_floating_point and sample["spect"].dtype.itemsize == 4
+    assert sample["views"][0].dtype.itemsize == 1 and sample["spect"].dtype.itemsize == 4
 
 
 def test_a_broken_jpeg_is_named(tmp_path):
@@ -273,9 +274,21 @@ def die_on_three(number):
     return number
 
 
+def hang_on_three(number):
+    if number == 3:
+        time.sleep(60)
+    return number
+
+
 def test_an_item_that_kills_its_process():
     results = map_in_order(die_on_three, range(8), workers=2, crashed=lambda number: f"{number} crashed")
     assert list(results) == [0, 1, 2, "3 crashed", 4, 5, 6, 7]
+
+
+def test_an_item_that_hangs(monkeypatch):
+    monkeypatch.setattr(parallel, "LIMIT", 2)
+    results = map_in_order(hang_on_three, range(5), workers=1, crashed=lambda number: f"{number} hung")
+    assert list(results) == [0, 1, 2, "3 hung", 4]
 
 
 def test_folders_of_others_are_left_alone(tmp_path):

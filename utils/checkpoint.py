@@ -10,16 +10,23 @@ import torch
 from utils.files import replacing
 
 RESNET_URL = "https://download.pytorch.org/models/resnet18-5c106cde.pth"
+VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 VGGISH_URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
+SSPL_URL = "a run of main.py --method sspl or sspl_pcm, or the authors' release at https://github.com/zjsong/SSPL"
 SACL_URL = "a run of main.py, or the authors' release at https://github.com/zjsong/SACL"
 
 
 def save(state, path):
-    """Writes a checkpoint, atomically."""
+    """Writes a checkpoint, atomically. Raises OSError with the reason where it cannot: then the old one is intact."""
     # torch's checksum of each tensor takes five times as long as writing it (2.4 s against 0.5 s for 1 GB).
     torch.serialization.set_crc32_options(False)
-    with replacing(path, "wb") as file:
-        torch.save(state, file)
+    try:
+        with replacing(path, "wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
+        reason = getattr(error.__cause__ or error.__context__ or error, "strerror", None) or str(error).splitlines()[0]
+        kept = "what it held before is intact" if Path(path).exists() else "nothing is in its place"
+        raise OSError(f"{path} cannot be written ({reason}): {kept}; free space or name another --ckpt") from None
 
 
 def load(path, source="another run"):
@@ -49,13 +56,18 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_weights(network, path, source, unused=(), absent=()):
+def load_weights(network, path, source, unused=(), absent=(), renamed=("", "")):
     """Fills a network from a state_dict file. Key prefixes in `unused` may be in the file and are ignored, those in
-    `absent` may be missing and stay as they are; any other difference in keys or shapes is a ValueError."""
+    `absent` may be missing and stay as they are; any other difference in keys or shapes is a ValueError. renamed: a
+    prefix of the file's keys, and what it is called in the network."""
     state = load(path, source)
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"{path} is not a state_dict of tensors: get it from {source}")
-    state = {key: value for key, value in state.items() if not key.startswith(tuple(unused))}
+    state = {
+        renamed[1] + key.removeprefix(renamed[0]) if key.startswith(renamed[0]) else key: value
+        for key, value in state.items()
+        if not key.startswith(tuple(unused))
+    }
     expected = network.state_dict()
     # Files older than torch 0.4.1, the published ResNet among them, lack BatchNorm's counters.
     absent = (*absent, *(key for key in expected if key.endswith("num_batches_tracked")))

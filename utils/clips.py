@@ -16,8 +16,9 @@ from dataset.audio import BANDS, HOP, PATCH, RATE, SAMPLES, SOUND_FORMATS, Sound
 from dataset.prepare.clips import IMAGE_FORMATS, SHORTEST, SILENCE, Clip
 from dataset.transforms import read_image, test_image
 from utils.clip_pictures import draw, save_overlay
-from utils.evaluation import PROTOCOL, heat_maps
+from utils.evaluation import heat_maps
 from utils.files import write_text
+from utils.fingerprint import PROTOCOL
 from utils.rules import RULES
 from utils.visualize import contact_sheet, write_png
 

@@ -23,8 +23,15 @@ def processes(device_name):
     if cuda:
         torch.cuda.set_device(device)
     if "WORLD_SIZE" in os.environ:
-        dist.init_process_group("nccl" if cuda else "gloo")
-    yield device
+        # gloo also beside NCCL: what is asked and told between steps must not wait for the device.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    try:
+        yield device
+    except RuntimeError as error:
+        # One that fails takes its connections along: the others' next exchange ends here.
+        if dist.is_initialized() and ("gloo" in str(error) or isinstance(error, dist.DistError)):
+            raise ConnectionError(f"process {rank()} lost another one: see that one's message") from None
+        raise
     if dist.is_initialized():
         # DistributedDataParallel must go first: as the group's last owner it would hold the interpreter's lock while it
         # waits for gloo's thread, which may be waiting for that lock to drop the tensors of the last gather.
@@ -79,8 +86,26 @@ def gather_lists(items):
     return [item for part in lists for item in part]
 
 
-def any_process(flag):
-    """True in every process as soon as `flag` is true in one."""
+def maximum(number):
+    """The largest of all processes' integers. Goes from CPU to CPU, and does not wait for the device."""
     if not dist.is_initialized():
-        return flag
-    return any(gather_lists([flag]))
+        return number
+    largest = torch.tensor(number)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
+def mean(tensor):
+    """The mean of all processes' tensors of one shape."""
+    if not dist.is_initialized():
+        return tensor
+    total = tensor.clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+def share_buffers(model):
+    """Gives every process the main one's buffers: batch norm's running statistics, where each kept its own."""
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)

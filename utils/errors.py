@@ -3,7 +3,7 @@
 import contextlib
 import sys
 
-EXPECTED = (FileNotFoundError, FileExistsError, ValueError)
+EXPECTED = (OSError, ValueError)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from dataset.annotations import GT_SIZE
 from dataset.test_sets import collate
 from dataset.transforms import denormalise
 from utils import distributed
+from utils.detection import confidence, detection_scores, interactive_scores
 from utils.metrics import min_max, summarise_all
 from utils.predictors import AUDIO_FREE, ORACLE, score_predictors
 from utils.rules import PIXELS, RULES, GroundTruth, choose, score_maps
@@ -19,24 +20,16 @@ from utils.seed import start_worker
 
 HEADLINE = "fixed0.5"  # the papers' rule: what a score is called where no other rule is named
 
-# What every rule shares; results.json has it, and the rule itself, beside the numbers.
-PROTOCOL = {
-    "upsampling": f"bilinear to {GT_SIZE}",
-    "normalisation": "min-max of each map",
-    "success": "consensus IoU >= 0.5",
-    "boxes": "cut to whole pixels; inverted and empty ones hold no pixel",
-    "without_box": "an item without a valid box scores 0, and counts",
-}
-
 
 @dataclass
 class Evaluation:
     """Scores of a test set.
 
     items: one dict an item that was read, in the set's order: id, iou (by HEADLINE), has_box, box_area (share of the
-    image), class (None where the set does not tell), similarity (h, w) as the model gave it; of an Illustrated test set
-    also illustration (utils/report).
-    scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of AUDIO_FREE, and ORACLE.
+    image), similarity (h, w) as the model gave it; class, sounding and group, None where the set does not tell; and
+    where it tells what sounds, confidence; and of an Illustrated test set illustration (utils/report).
+    scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of AUDIO_FREE, ORACLE, and the maps of an
+    ObjectPrior where there is one.
     missing: {"id", "error"} of the others. pictures: for the first items, id, iou, frame (size, size, 3) uint8,
     heat (224, 224) in [0, 1], gt_map (224, 224).
     """
@@ -46,26 +39,39 @@ class Evaluation:
     missing: list
     pictures: list
 
-    def summary(self):
-        """Named numbers: the scores by HEADLINE, with what the audio-free predictors and the oracle reach, and what is
-        amiss."""
+    def summary(self, rules=()):
+        """Named numbers: the scores by the first of the rules (HEADLINE where none is named), what the audio-free
+        predictors and the oracle reach, and what is amiss; under "rules" the scores by each rule that is named."""
+        by_rule = {rule: self.by_rule(rule) for rule in rules or [HEADLINE]}
         return {
-            **self.by_rule(HEADLINE),
-            "without_box": [item["id"] for item in self.items if not item["has_box"]],
+            **next(iter(by_rule.values())),
+            **({"rules": by_rule} if rules else {}),
+            "without_box": [item["id"] for item in self.items if not item["has_box"] and item["sounding"] is not False],
             "missing": self.missing,
             "partial": bool(self.missing),
         }
 
     def by_rule(self, rule):
-        """The scores by one rule."""
-        chosen = {name: choose(scores, rule) for name, scores in self.scores.items()}
+        """The scores by one rule, of the items in which something sounds; and what the other ones tell."""
+        sounding = np.array([item["sounding"] is not False for item in self.items])
+        chosen = {name: choose(scores[sounding], rule) for name, scores in self.scores.items()}
         ious, areas = ({name: parts[k] for name, parts in chosen.items()} for k in (0, 1))
         numbers = summarise_all(ious, areas)
         for name, (_, _, threshold) in chosen.items():
             if threshold is not None and name != ORACLE:  # the oracle's region is the boxes', whatever the threshold
                 numbers[name]["threshold"] = threshold
-        free = {name: numbers[name] for name in AUDIO_FREE}
-        return {"rule": rule, "predicted": RULES[rule], **numbers["model"], "audio_free": free, ORACLE: numbers[ORACLE]}
+        by_rule = {"rule": rule, "predicted": RULES[rule], **numbers.pop("model"), ORACLE: numbers.pop(ORACLE)}
+        by_rule["audio_free"] = {name: numbers.pop(name) for name in AUDIO_FREE}
+        if numbers:
+            by_rule["object_guided"] = numbers  # with another network's help: not the model's score
+        if not sounding.all():
+            every = np.zeros(len(sounding))
+            every[sounding] = ious["model"]
+            sure = [item["confidence"] for item in self.items]
+            by_rule["detection"] = detection_scores(every, sure, sounding)
+        if self.items[0]["group"]:
+            by_rule["several"] = interactive_scores(ious["model"], [item["group"] for item in self.items])
+        return by_rule
 
 
 def build_test_loader(test_set, batch_size, workers):
@@ -77,14 +83,18 @@ def build_test_loader(test_set, batch_size, workers):
 
 
 @torch.no_grad()
-def evaluate(model, loader, device, num_visual=0, skip_missing=False):
+def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(), prior=None):
     """Scores `model` on a loader of build_test_loader, in float32, by all RULES at once.
 
-    num_visual: how many items to keep pictures of, from the first on. Raises ValueError with the item's name where one
-    cannot be read, unless skip_missing, and where a similarity is not finite.
+    num_visual: how many items to keep pictures of, from the first on. probes: of utils.probes, to be shown the encoded
+    images. prior: an ObjectPrior, whose maps are scored as well. Raises ValueError with the item's name where one is
+    missing or cannot be read, unless skip_missing, and where a similarity is not finite.
     """
     model.eval()
+    if not skip_missing:
+        check_complete(loader.dataset)
     num_visual = num_visual if distributed.is_main() else 0
+    labels, place = loader.dataset.labels, {item_id: i for i, item_id in enumerate(loader.dataset.ids)}
     rows, missing, pictures = [], [], []
     for batch, failed in tqdm(loader, desc="evaluate", unit="batch", leave=False, disable=not distributed.is_main()):
         if failed and not skip_missing:
@@ -92,46 +102,78 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False):
         missing += failed
         if batch is None:
             continue
-        similarity = model.localize(batch["image"].to(device), batch["spect"].to(device))
-        heat = heat_maps(similarity, batch["id"])
-        scored = score(batch["id"], heat, batch["gt_map"].numpy())
-        more = {"similarity": similarity.float().cpu().numpy(), "illustration": batch.get("illustration")}
-        more = {key: values for key, values in more.items() if values is not None}
-        rows += [row | {key: values[i] for key, values in more.items()} for i, row in enumerate(scored)]
-        for i in range(min(len(heat), num_visual - len(pictures))):
-            item = {"id": batch["id"][i], "frame": denormalise(batch["image"][i]), "heat": heat[i]}
-            pictures.append({**item, "gt_map": batch["gt_map"][i].numpy(), "iou": scored[i]["iou"]})
-    return join(rows, missing, pictures, loader.dataset)
+        ids, image, gt = batch["id"], batch["image"].to(device), batch["gt_map"].numpy()
+        similarity = localize(model, image, batch["spect"].to(device), [place[item_id] for item_id in ids], probes)
+        maps = enlarge(similarity, ids)
+        heat = min_max(maps)
+        scored = score(ids, heat, gt, prior.refine(image, heat) if prior else {})
+        sure = confidence(maps) if labels.sounding else [None] * len(ids)
+        kept = {"similarity": similarity.float().cpu().numpy(), "confidence": sure}
+        kept["illustration"] = batch.get("illustration", [None] * len(ids))
+        rows += [row | {key: values[i] for key, values in kept.items()} for i, row in enumerate(scored)]
+        for i in range(min(len(ids), num_visual - len(pictures))):
+            picture = {"id": ids[i], "iou": scored[i]["iou"], "frame": denormalise(batch["image"][i])}
+            pictures.append({**picture, "heat": heat[i], "gt_map": gt[i]})
+    return join(rows, missing, pictures, labels, place)
 
 
-def join(rows, missing, pictures, test_set):
-    """An Evaluation of the rows and missing items of all processes, in the set's order."""
-    place = {item_id: i for i, item_id in enumerate(test_set.ids)}
+def check_complete(test_set):
+    """Raises ValueError where items are missing, before hours have gone into the others."""
+    absent = test_set.find_missing()
+    if absent:
+        item_id, sentence = next(iter(absent.items()))
+        raise ValueError(
+            f"{len(absent)} of {len(test_set)} test items are not there, first {item_id}: {sentence} "
+            "(--skip_missing leaves such items out)"
+        )
+
+
+def localize(model, image, spect, places, probes):
+    """The model's maps (B, h, w); probes, where there are any, see the images' features on the way."""
+    if not probes:
+        return model.localize(image, spect)
+    vision = model.encode_image(image)
+    similarity = model.similarity(vision, model.encode_sound(spect))
+    for probe in probes:
+        probe.look(places, vision, similarity)
+    return similarity
+
+
+def join(rows, missing, pictures, labels, place):
+    """An Evaluation of the rows and missing items of all processes, in the set's order; place: {id: index}."""
     rows, missing = (
         sorted(distributed.gather_lists(part), key=lambda item: place[item["id"]]) for part in (rows, missing)
     )
     if not rows:
         raise ValueError("there is no item to score: check the test list and the files it names")
     scores = {name: np.stack([row["scores"][name] for row in rows]) for name in rows[0]["scores"]}
-    classes = test_set.classes or [None] * len(place)
     items = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
-    return Evaluation([item | {"class": classes[place[item["id"]]]} for item in items], scores, missing, pictures)
+    for key, values in (("class", labels.classes), ("sounding", labels.sounding), ("group", labels.groups)):
+        for item in items:
+            item[key] = values[place[item["id"]]] if values else None
+    return Evaluation(items, scores, missing, pictures)
 
 
 def heat_maps(similarity, ids):
     """Cosine maps (B, h, w) -> heat maps (B, 224, 224) float32 NumPy in [0, 1]; a constant map becomes 0."""
+    return min_max(enlarge(similarity, ids))
+
+
+def enlarge(similarity, ids):
+    """Maps (B, h, w) -> (B, 224, 224) float32 NumPy. Raises ValueError naming the item whose map is not finite."""
     maps = interpolate(similarity[:, None].float(), (GT_SIZE, GT_SIZE), mode="bilinear")[:, 0].cpu().numpy()
     finite = np.isfinite(maps).all(axis=(1, 2))
     if not finite.all():
         raise ValueError(f"{ids[int(finite.argmin())]}: its similarity map is not finite: the weights are broken")
-    return min_max(maps)
+    return maps
 
 
-def score(ids, heat, gt):
+def score(ids, heat, gt, others=()):
     """Per item a dict of id, iou, has_box, box_area, and the scores of the model and the predictors without one:
-    heat, gt (B, 224, 224) -> list of dicts."""
+    heat, gt (B, 224, 224), others: further heat maps by name -> list of dicts."""
     truth = GroundTruth(gt)
-    scores = {"model": score_maps(heat, truth), **score_predictors(truth)}
+    scores = {name: score_maps(maps, truth) for name, maps in {"model": heat, **dict(others)}.items()}
+    scores |= score_predictors(truth)
     headline = choose(scores["model"], HEADLINE)[0]
     marked = truth.counts[:, 1:].sum(axis=1)
     return [

@@ -1,25 +1,65 @@
-"""Ctrl-C, asked about between steps instead of striking in the middle of one."""
+"""When to save and when to stop: Ctrl-C, SIGTERM and the clock, asked about between steps."""
 
+import shlex
 import signal
 import sys
+import time
+from contextlib import contextmanager
 
 from utils import distributed
 
+SAVE = 1
+# What the program exits with. Ctrl-C is a wish fulfilled; 143 = 128 + 15 is what a shell reports for SIGTERM, and tells
+# a cluster's script that the run wants to be started again.
+EXIT_CODES = {signal.SIGINT: 0, signal.SIGTERM: 143}
+
 
 class Interrupt:
-    """The first Ctrl-C is a request to stop after the step, a second one ends the program at once."""
+    """Signals wait for the end of a step, where nothing is lost: a second Ctrl-C ends the program at once.
 
-    def __init__(self):
-        self.requested = False
-        signal.signal(signal.SIGINT, self._request)
+    save_minutes: how often to save meanwhile.
+    """
 
-    def _request(self, number, frame):
-        self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nstopping after this step and saving; Ctrl-C again to stop at once", file=sys.stderr)
+    def __init__(self, save_minutes):
+        self.pause, self.saved = 60 * save_minutes, time.monotonic()
+        self.received, self.since, self.waits = 0, 0.0, True
+        self.stopping = False
+        for number in EXIT_CODES:
+            signal.signal(number, self._receive)
 
-    def agreed(self, step):
-        """True in every process alike once a Ctrl-C has reached any; several ask each other every tenth step."""
-        if distributed.world_size() == 1:
-            return self.requested
-        return step % 10 == 0 and distributed.any_process(self.requested)
+    def _receive(self, number, frame):
+        now = time.monotonic()
+        # torchrun passes a Ctrl-C on that its processes have seen already: that is not a second one.
+        if number == self.received == signal.SIGINT and now - self.since > 1:
+            raise KeyboardInterrupt
+        self.received, self.since = number, now
+        if not self.waits:
+            self.leave("during the evaluation")
+        print("\nstopping after this step and saving; Ctrl-C again to stop at once", file=sys.stderr, flush=True)
+
+    def agreed(self):
+        """Whether to save now, and then whether to stop (`stopping`); every process gets the same answer."""
+        due = distributed.is_main() and time.monotonic() - self.saved >= self.pause
+        wish = distributed.maximum(max(self.received, SAVE if due else 0))
+        if wish:
+            self.saved = time.monotonic()
+        if wish in EXIT_CODES:
+            self.received, self.stopping = wish, True
+        return wish > 0
+
+    @contextmanager
+    def at_once(self):
+        """Meanwhile signals end the program without delay: what was trained is saved."""
+        self.waits = False
+        if self.received:
+            self.leave("before the evaluation")
+        yield
+        self.waits = True
+
+    def leave(self, where):
+        """Ends the program, saying how to go on."""
+        if distributed.is_main():
+            flags = [flag for flag in sys.argv[1:] if flag != "--resume"]
+            command = shlex.join(["python", "main.py", *flags, "--resume"])
+            print(f"stopped {where}; go on with: {command}", flush=True)
+        sys.exit(EXIT_CODES[self.received])

@@ -3,6 +3,12 @@
 import torch
 
 
+def choose_autocast(name, device):
+    """A context manager, to be entered any number of times, in which networks compute as choose_precision says."""
+    precision = choose_precision(name, device)
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+
+
 def choose_precision(name, device):
     """torch.bfloat16 or torch.float32: name is "float32", "bfloat16", or "auto" (bfloat16 where the hardware gains).
 

@@ -3,6 +3,8 @@
 import csv
 import json
 
+import numpy as np
+
 from utils.files import replacing, write_text
 from utils.predictors import ORACLE
 from utils.rules import RULES, choose
@@ -11,7 +13,7 @@ from utils.rules import RULES, choose
 def write_results(folder, results, evaluation):
     """results.json with the named numbers, and per_sample.csv with a line an item: id, iou (by the first rule), class,
     box_area (share of the image), and the IoU by each rule of results."""
-    rules = results["rules"]
+    rules = results["fingerprint"]["rules"]
     write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
     ious = {rule: choose(evaluation.scores["model"], rule)[0] for rule in rules}
     with replacing(folder / "per_sample.csv", "w", newline="") as file:
@@ -28,26 +30,32 @@ def table(by_rule):
     for rule, numbers in by_rule.items():
         chosen = f", here {numbers['threshold']:.2f}" if "threshold" in numbers else ""
         lines += ["", f"rule {rule}: {RULES[rule]}{chosen}"]
-        lines.append(f"  {'':18} {'cIoU':26} {'AUC':26} {'mean IoU':>8} {'cIoU@0.3':>8} {'area':>5}")
-        rows = {"model": numbers} if "ciou" in numbers else {}
-        lines += [
-            f"  {name:18} {row_of(values)}"
-            for name, values in {**rows, **numbers["audio_free"], ORACLE: numbers[ORACLE]}.items()
-        ]
+        lines.append(f"  {'':18} {'cIoU':22} {'AUC':22} {'mean IoU':>8} {'cIoU@0.3':>8} {'area':>5}")
+        rows = {"model": numbers, **numbers["audio_free"], ORACLE: numbers[ORACLE], **numbers.get("object_guided", {})}
+        lines += [f"  {name:18} {row_of(values)}" for name, values in rows.items()]
+        for extra in ("detection", "several"):
+            if extra in numbers:
+                lines.append(f"  {extra}: " + ", ".join(f"{key} {value:.4g}" for key, value in numbers[extra].items()))
     return lines
 
 
 def row_of(numbers):
-    """One row of a table: scores in per cent, with 95 % intervals."""
-    parts = [
-        "{:5.2f} [{:5.2f}, {:5.2f}]".format(*(100 * v for v in (numbers[key], *numbers[f"{key}_95"])))
+    """One row of a table: per cent, with 95 % intervals."""
+    per_cent = {key: 100 * np.array(value) for key, value in numbers.items() if key.startswith(("ciou", "auc", "mean"))}
+    scores = "".join(
+        f"{per_cent[key]:5.2f} [{per_cent[f'{key}_95'][0]:5.2f}, {per_cent[f'{key}_95'][1]:5.2f}]".ljust(23)
         for key in ("ciou", "auc")
-    ]
-    parts = [f"{part:26}" for part in parts]
-    return " ".join(
-        [
-            *parts,
-            *(f"{100 * numbers[key]:{width}.2f}" for key, width in (("mean_iou", 8), ("ciou_0.3", 8))),
-            f"{numbers['predicted_area']:5.2f}",
-        ]
     )
+    return f"{scores}{per_cent['mean_iou']:8.2f} {per_cent['ciou_0.3']:8.2f} {numbers['predicted_area']:5.2f}"
+
+
+def probe_lines(name, numbers):
+    """Lines for the screen of a probe's numbers."""
+    lines = ["", name.replace("_", " ")]
+    for key, value in numbers.items():
+        if isinstance(value, dict):
+            plain = {part: number for part, number in value.items() if not isinstance(number, list)}
+            lines.append(f"  {key}: " + ", ".join(f"{part} {number:.4g}" for part, number in plain.items()))
+        else:
+            lines.append(f"  {key}: {value:.4g}")
+    return lines

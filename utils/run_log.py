@@ -3,81 +3,133 @@
 import json
 import platform
 import shlex
-import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from models import LOCALISING_PARTS
 from utils import checkpoint, distributed
 from utils.evaluation import describe
 from utils.files import write_text
+from utils.health import warnings_of
+from utils.resume import check_resume
+from utils.seed import random_state, restore_random_state
 from utils.visualize import save_curves, save_overlays
+
+VERSIONS = {"torch": str(torch.__version__), "python": platform.python_version()}
 
 
 class RunLog:
     """Writes into the folder args.ckpt, from the main process.
 
     log.jsonl has one line an epoch and only what the seed decides, so that two runs can be compared with diff;
-    times.jsonl has the seconds. Raises FileExistsError if the folder holds a run and args.resume is off, and
-    FileNotFoundError if it is on and there is none.
+    times.jsonl has the seconds. Raises FileExistsError if the folder holds a run and args.resume is off,
+    FileNotFoundError if it is on and there is none, and ValueError where that run may not go on (see check_resume).
     """
 
     def __init__(self, args):
         self.folder, self.args = Path(args.ckpt), args
         self.selected_on = (
             f"the validation set {args.valset}"
-            if args.valset
+            if args.valset != "none"
             else f"the test set {args.testset} (the papers' protocol)"
         )
         started = (self.folder / "args.json").exists()
-        if args.resume and not (self.folder / "last.pth").is_file():
-            raise FileNotFoundError(f"{self.folder / 'last.pth'} is missing: there is nothing to --resume")
+        if args.resume and not started:
+            raise FileNotFoundError(f"{self.folder} holds no run: there is nothing to --resume")
         if started and not args.resume:
             raise FileExistsError(
                 f"{self.folder} holds a run: go on with it (--resume) or name another folder (--ckpt)"
             )
-        self.lines = _read_lines(self.folder / "log.jsonl") if args.resume else []
+        # A run that died before its first checkpoint begins again.
+        self.last = self.folder / "last.pth"
+        self.state = checkpoint.load(self.last) if self.last.is_file() else None
+        if self.state:
+            self._may_go_on()
+        self.lines = []
         distributed.barrier()  # every process has looked before one writes
         if distributed.is_main():
             self.folder.mkdir(parents=True, exist_ok=True)
-            versions = {"torch": torch.__version__, "python": platform.python_version()}
-            self._write("args.json", {"arguments": vars(args), "versions": versions})
+            self._write("args.json", {"arguments": vars(args), "versions": VERSIONS})
 
-    def add_epoch(self, epoch, results, loss=None, seconds=None):
+    def _may_go_on(self):
+        self.position, different = check_resume(self.state, self.args, distributed.world_size(), self.last)
+        before = self.state["versions"]
+        different += [f"{name} was {before[name]}, is {now}" for name, now in VERSIONS.items() if before[name] != now]
+        for difference in different:
+            say(f"going on although {difference}")
+
+    def add_epoch(self, epoch, results, training=None, measured=None):
         """Logs an epoch (0 is before training) in log.jsonl, times.jsonl and curves.png, and prints its scores.
 
-        results: {"test": Evaluation, ...}; loss: its mean; seconds: what training took.
+        results: {"test": Evaluation, ...}; training: Health.means(), whose signs of trouble are warned of; measured:
+        what the machine did, seconds and memory.
         """
-        line = {"epoch": epoch} | ({} if loss is None else {"loss": loss})
+        line = {"epoch": epoch, **(training or {})}
         line |= {name: result.summary() for name, result in results.items()}
         self.lines = [*self.lines, line]
         if not distributed.is_main():
             return
         self._write_text("log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.lines))
         save_curves(self.lines, self.folder / "curves.png")
-        if seconds is not None:
-            with open(self.folder / "times.jsonl", "a") as file:
-                file.write(json.dumps({"epoch": epoch, "training_seconds": round(seconds, 2)}) + "\n")
+        if measured:
+            self._append("times.jsonl", {"epoch": epoch, **measured})
         if results:
             say(f"epoch {epoch}: " + describe(line["test"]))
+        for warning in warnings_of(line):
+            say(f"warning, epoch {epoch}: {warning}")
 
-    def save_last(self, model, optimizer, position):
-        """last.pth: everything needed to go on. position: {"epoch", "step", "loss_sum"}, all that is done."""
+    def save_last(self, model, optimizer, progress):
+        """last.pth: everything needed to go on."""
+        processes = distributed.gather_lists([{"random": random_state(), "health": progress.health.state()}])
+        position = {"epoch": progress.epoch, "step": progress.step, "steps": progress.steps}
+        self.saved = f"epoch {progress.epoch + 1}, step {progress.step}"
         if distributed.is_main():
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "position": position}
-            checkpoint.save(state, self.folder / "last.pth")
+            state |= {"processes": processes, "arguments": vars(self.args), "versions": VERSIONS}
+            checkpoint.save(state, self.last)
 
-    def load_last(self, model, optimizer):
-        """Takes up where last.pth was written, and returns its position."""
-        state = checkpoint.load(self.folder / "last.pth")
+    def load_last(self, model, optimizer, progress):
+        """Takes up where last.pth was written. The optimizer's settings are the arguments', its averages the file's."""
+        state, self.state = self.state, None
+        progress.epoch, progress.step = self.position["epoch"], self.position["step"]
+        self.saved = f"epoch {progress.epoch + 1}, step {progress.step}"
+        if self.position["step"] == self.position["steps"]:  # trained, not yet evaluated
+            progress.step = progress.steps
         model.load_state_dict(state["model"])
+        settings = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
         optimizer.load_state_dict(state["optimizer"])
-        position = state["position"]
-        if position["epoch"] >= self.args.num_epoch:
-            raise ValueError(f"{self.folder} has finished its {position['epoch']} epochs: raise --num_epoch to go on")
+        for group, setting in zip(optimizer.param_groups, settings, strict=True):
+            group.update(setting)
+        processes = state["processes"]
+        if len(processes) == distributed.world_size():
+            own = processes[distributed.rank()]
+            restore_random_state(own["random"])
+        else:
+            sums = np.mean([process["health"]["sums"] for process in processes], axis=0).tolist()
+            own = {"health": {**processes[0]["health"], "sums": sums}}
+        progress.health.start(own["health"] if progress.step else None)
         # A run that died between its log and its checkpoint repeats that epoch.
-        self.lines = [line for line in self.lines if line["epoch"] <= position["epoch"]]
-        return position
+        lines = _read_lines(self.folder / "log.jsonl")
+        self.lines = [line for line in lines if line["epoch"] <= progress.epoch]
+
+    def report_broken(self, steps, epoch, sampler):
+        """Writes steps whose gradient was not finite, with the rows of the training set they saw, to broken.jsonl.
+
+        Raises ValueError naming the first, unless args.on_nan is "skip". None of them has touched the weights.
+        """
+        rows = [sampler.rows(epoch - 1, step - 1) for step in steps]
+        if steps and distributed.is_main():
+            for step, seen in zip(steps, rows, strict=True):
+                self._append("broken.jsonl", {"epoch": epoch, "step": step, "rows": seen})
+        if steps and self.args.on_nan == "stop":
+            some = ", ".join(map(str, rows[0][:64])) + (", ..." if len(rows[0]) > 64 else "")
+            raise ValueError(
+                f"the gradient of epoch {epoch}, step {steps[0]} is not finite: look at rows {some} of the training "
+                f"set (see {self.folder / 'broken.jsonl'}), then go on from {self.last} ({self.saved}) with --resume, "
+                "and a lower learning rate (--force_resume) or --on_nan skip"
+            )
 
     def save_if_best(self, model):
         """Keeps the epoch logged last if none before scored better on the set that selects.
@@ -85,19 +137,15 @@ class RunLog:
         Writes best.pth, the pair frame_best.pth and sound_best.pth as published, and best.json with its numbers and
         what it was selected on.
         """
-        name = "val" if self.args.valset else "test"
-        *before, line = [entry for entry in self.lines if name in entry and entry["epoch"] > 0]
-        if any(entry[name]["ciou"] >= line[name]["ciou"] for entry in before) or not distributed.is_main():
+        chosen = "val" if self.args.valset != "none" else "test"
+        *before, line = [entry for entry in self.lines if chosen in entry and entry["epoch"] > 0]
+        if any(entry[chosen]["ciou"] >= line[chosen]["ciou"] for entry in before) or not distributed.is_main():
             return
-        note = {"epoch": line["epoch"], "selected_on": self.selected_on, name: line[name], "test": line["test"]}
+        note = {"epoch": line["epoch"], "selected_on": self.selected_on, chosen: line[chosen], "test": line["test"]}
         checkpoint.save({"model": model.state_dict(), **note}, self.folder / "best.pth")
-        checkpoint.save(model.frame_net.state_dict(), self.folder / "frame_best.pth")
-        checkpoint.save(model.sound_net.state_dict(), self.folder / "sound_best.pth")
+        for name, part in model.parts().items():
+            checkpoint.save(part.state_dict(), self.folder / f"{name}_best.pth")
         self._write("best.json", note)
-
-    def say_stopped(self, position):
-        command = shlex.join(["python", "main.py", *(flag for flag in sys.argv[1:] if flag != "--resume"), "--resume"])
-        say(f"stopped in epoch {position['epoch'] + 1}, step {position['step']}; go on with: {command}")
 
     def finish(self, results):
         """summary.json, the pictures of the last epoch's evaluation, and what to do next."""
@@ -110,8 +158,9 @@ class RunLog:
         overview = [save_overlays(drawn, self.folder / "pictures")] if drawn else []
         args = self.args
         test = ["python", "test.py", "--testset", args.testset, "--data_path", args.data_path]
-        test += ["--imgSize", str(args.imgSize), "--weights_frame", str(self.folder / "frame_best.pth")]
-        test += ["--weights_sound", str(self.folder / "sound_best.pth"), "--ckpt", str(self.folder / "test")]
+        for part in LOCALISING_PARTS[args.method]:
+            test += [f"--weights_{part}", str(self.folder / f"{part}_best.pth")]
+        test += ["--ckpt", str(self.folder / "test")]
         say(
             f"\nTest set {args.testset}, last epoch ({last['test']['n']} items; 95 % intervals)\n"
             f"  model              {describe(last['test'])}\n"
@@ -121,6 +170,10 @@ class RunLog:
             f"Pictures: {', '.join(map(str, [*overview, self.folder / 'curves.png']))}\n"
             f"Next: {shlex.join(test)}"
         )
+
+    def _append(self, name, values):
+        with open(self.folder / name, "a") as file:
+            file.write(json.dumps(values) + "\n")
 
     def _write(self, name, values):
         self._write_text(name, json.dumps(values, indent=1) + "\n")

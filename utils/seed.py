@@ -18,15 +18,41 @@ def seed_everything(seed):
     torch.manual_seed(seed)
 
 
+def random_state():
+    """Where Python's, NumPy's and torch's random numbers of this process stand, in plain values and tensors."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [name, keys.tolist(), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+    }
+
+
+def restore_random_state(state):
+    """Random numbers go on from a random_state()."""
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
 def start_worker(worker):
     """For DataLoader's worker_init_fn: NumPy and Python seeded from torch's worker seed, deaf to Ctrl-C.
 
-    Ctrl-C is for the main process, which still needs its workers to finish the step.
+    Signals are for the main process, which still needs its workers to finish the step: after a SIGTERM, which clusters
+    send to every process, they go on for LAST_SECONDS.
     """
     seed = torch.initial_seed() % 2**32
     random.seed(seed)
     np.random.seed(seed)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(LAST_SECONDS))
+
+
+LAST_SECONDS = 20
 
 
 class EpochSampler(Sampler):
@@ -58,7 +84,15 @@ class EpochSampler(Sampler):
         return self.steps - self.step
 
     def __iter__(self):
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        order = self._order(self.epoch)
         for step in range(self.step, self.steps):
             first = (step * distributed.world_size() + distributed.rank()) * self.batch_size
             yield order[first : first + self.batch_size].tolist()
+
+    def rows(self, epoch, step):
+        """Indices of the samples of one batch of all processes."""
+        everyone = self.batch_size * distributed.world_size()
+        return self._order(epoch)[step * everyone : (step + 1) * everyone].tolist()
+
+    def _order(self, epoch):
+        return np.random.default_rng((self.seed, epoch)).permutation(self.length)

@@ -10,6 +10,8 @@ matplotlib.use("Agg")  # files only: servers have no screen
 
 from matplotlib import pyplot as plt  # noqa: E402  after the choice of the backend
 
+from utils.health import LIMITS  # noqa: E402
+
 TILE = 224
 
 
@@ -67,8 +69,8 @@ def write_png(path, image):
 
 
 def save_curves(log, path):
-    """Loss, cIoU and AUC over the epochs, from the lines of log.jsonl, as one PNG."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    """Loss, cIoU and AUC, and signs of trouble over the epochs, from the lines of log.jsonl, as one PNG."""
+    figure, (left, right, signs) = plt.subplots(1, 3, figsize=(15, 3.6), layout="constrained")
     trained = [line for line in log if "loss" in line]
     left.plot([line["epoch"] for line in trained], [line["loss"] for line in trained], marker=".")
     left.set(title="Training loss", xlabel="epoch", ylabel="loss (two views)")
@@ -82,7 +84,16 @@ def save_curves(log, path):
         right.axhline(free, color=line.get_color(), linestyle=":", label=f"{name}, best audio-free")
     right.set(title="Test set (band: 95 % interval)", xlabel="epoch", ylim=(0, 1))
     right.legend(fontsize="small")
-    for axes in (left, right):
+    for name in LIMITS:
+        given = [line for line in trained if name in line]
+        if given:
+            signs.plot([line["epoch"] for line in given], [line[name] for line in given], marker=".", label=name)
+    signs.set(title="Early signs: spreads near 0, shares near 1 are bad", xlabel="epoch")
+    signs.set_yscale("symlog", linthresh=1e-3)
+    signs.set_ylim(-1e-4, 1.5)
+    if signs.lines:
+        signs.legend(fontsize="small")
+    for axes in (left, right, signs):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=110)

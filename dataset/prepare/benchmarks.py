@@ -8,11 +8,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.annotations import read_ids, vggss_boxes
+from dataset.labels import FlickrLabels
 from dataset.parallel import map_in_order
 from dataset.prepare.clips import OK, Clip, crashed, find_clips, read_clip
 from dataset.prepare.ids import clip_name
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths
-from dataset.test_sets import FlickrTest
+from dataset.test_sets import FilesTest
 from utils.files import write_text
 
 MISSING = "missing"
@@ -64,7 +65,9 @@ def _read_test_clip(clip):
 
 def check_flickr(datasets, ids):
     """Reads every item of Flickr-SoundNet's test set; returns the number of ids and a sentence for each bad one."""
-    test_set = FlickrTest(Path(datasets) / "SoundNet_Flickr" / "5k_labeled", ids)
+    folder = Path(datasets) / "SoundNet_Flickr" / "5k_labeled"
+    labels = FlickrLabels(ids, folder / "Annotations")
+    test_set = FilesTest(labels, (folder / "Data/frames", ".jpg"), (folder / "Data/audio", ".wav"))
     items = [test_set[index] for index in tqdm(range(len(test_set)), "flickr-test", unit=" items")]
     problems = [item["error"] for item in items if "error" in item]
     problems += [f"{item['id']}: no valid box" for item in items if "error" not in item and not item["gt_map"].any()]

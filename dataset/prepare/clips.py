@@ -8,6 +8,7 @@ import numpy as np
 from dataset import video
 from dataset.annotations import check_id
 from dataset.audio import RATE, SOUND_FORMATS, NoAudioTrack, centre, read_sound
+from dataset.parallel import LIMIT
 from dataset.prepare.ids import clip_name
 from dataset.prepare.rows import make_row
 from dataset.transforms import read_image
@@ -111,5 +112,5 @@ def read_clip(clip, with_mask=True):
 
 
 def crashed(clip):
-    """What stands for a Clip that killed its process."""
-    return UNDECODABLE, "reading it kills the process", None
+    """What stands for a Clip that killed its process or held it up."""
+    return UNDECODABLE, f"reading it kills the process, or takes over {LIMIT} s", None

@@ -22,7 +22,7 @@ function cell(numbers, key) {
   const value = numbers[key];
   const td = make("td", {});
   if (value === null || value === undefined) td.append("–");
-  else td.append(Number.isInteger(value) && key.startsWith("n") ? String(value) : value.toFixed(3));
+  else td.append(Number.isInteger(value) && /^(n$|images)/.test(key) ? String(value) : value.toFixed(3));
   const interval = numbers[`${key}_95`];
   if (interval) td.append(make("small", {}, ` [${interval.map((end) => end.toFixed(3)).join(", ")}]`));
   return td;
@@ -65,7 +65,8 @@ function axes(label, top, format) {
 }
 
 function drawCurves() {
-  const lines = [["model", items.ious[data.rule]], ...Object.entries(items.others)];
+  const scored = (ious) => ious.filter((iou) => iou !== null);
+  const lines = [["model", items.ious[data.rule]], ...Object.entries(items.others)].map(([name, ious]) => [name, scored(ious)]);
   const thresholds = Array.from({ length: 21 }, (_, step) => step / 20);
   const curves = lines.map(([name, ious]) => {
     const curve = thresholds.map((threshold) => ious.filter((iou) => iou >= threshold).length / ious.length);
@@ -91,7 +92,7 @@ function drawCurves() {
 }
 
 function drawHistogram() {
-  const ious = items.ious[data.rule];
+  const ious = items.ious[data.rule].filter((iou) => iou !== null); // of what sounds
   const counts = Array(20).fill(0);
   for (const iou of ious) counts[Math.min(19, Math.floor(iou * 20 + 1e-9))] += 1;
   const top = 4 * Math.ceil(Math.max(...counts) / 4); // so that each of the axis's quarters is whole

@@ -9,8 +9,8 @@ const rules = Object.keys(items.ious);
 
 const compare = (column, sign = 1) => (a, b) => sign * (column[a] < column[b] ? -1 : column[a] > column[b] ? 1 : 0) || a - b;
 const ORDERS = {
-  worst: (a, b) => iouOf(a) - iouOf(b) || a - b,
-  best: (a, b) => iouOf(b) - iouOf(a) || a - b,
+  worst: (a, b) => (iouOf(a) ?? 2) - (iouOf(b) ?? 2) || a - b, // where nothing sounds, last
+  best: (a, b) => (iouOf(b) ?? -1) - (iouOf(a) ?? -1) || a - b,
   class: compare(items.class),
   small: compare(items.share),
   large: compare(items.share, -1),
@@ -64,17 +64,19 @@ function showPage(page, chosen = 0) {
   choose(Math.min(chosen, Math.max(shown.length - 1, 0)), false);
 }
 
+const number = (value, digits) => (value === null ? "none" : value.toFixed(digits));
 const titleOf = (i) => (items.class[i] ? `${items.id[i]}, ${items.class[i]}` : items.id[i]);
 
 function iouText(i) {
   const iou = iouOf(i);
+  if (iou === null) return make("span", { class: "silent" }, "nothing sounds");
   return make("span", { class: iou >= 0.5 ? "iou hit" : "iou" }, `IoU ${iou.toFixed(2)}${iou >= 0.5 ? " ✓" : ""}`);
 }
 
 function tileOf(i) {
   const canvas = make("canvas", { width: 448, height: 448, "aria-hidden": "true" });
   const open = make("button", { type: "button", class: "open", tabindex: "-1",
-    "aria-label": `Open ${titleOf(i)}, IoU ${iouOf(i).toFixed(2)}`, "aria-keyshortcuts": "Enter Space" }, canvas);
+    "aria-label": `Open ${titleOf(i)}, ${iouText(i).textContent}`, "aria-keyshortcuts": "Enter Space" }, canvas);
   const score = make("div", {}, make("span", { class: "name", title: titleOf(i) }, items.id[i]), iouText(i));
   if (items.class[i]) score.append(make("span", { class: "name" }, make("small", {}, items.class[i])));
   const under = make("div", { class: "under" }, score);
@@ -164,12 +166,12 @@ async function openDialog(i) {
   draw(byId("plain"), item, { opacity: 0, truth: true, region: null });
   draw(byId("heated"), item, viewOf(i));
   byId("plain").setAttribute("aria-label", `Frame of ${titleOf(i)} with the ground truth`);
-  byId("heated").setAttribute("aria-label", `Heat map of ${titleOf(i)}, IoU ${iouOf(i).toFixed(2)}`);
+  byId("heated").setAttribute("aria-label", `Heat map of ${titleOf(i)}, ${iouText(i).textContent}`);
   byId("opacity-here").value = byId("opacity").value;
   fillFacts(byId("item-facts"), [
     ...(items.class[i] ? [["Class", items.class[i]]] : []),
-    ...rules.map((rule) => [`IoU, rule ${rule}`, `${items.ious[rule][i].toFixed(3)}; predicted: ${percent(items.areas[rule][i])} of the frame`]),
-    [`Without a model, rule ${data.rule}`, Object.entries(items.others).map(([name, ious]) => `${name} ${ious[i].toFixed(2)}`).join(", ")],
+    ...rules.map((rule) => [`IoU, rule ${rule}`, `${number(items.ious[rule][i], 3)}; predicted: ${percent(items.areas[rule][i])} of the frame`]),
+    [`Without a model, rule ${data.rule}`, Object.entries(items.others).map(([name, ious]) => `${name} ${number(ious[i], 2)}`).join(", ")],
     ["Ground truth", items.share[i] ? `${percent(items.share[i])} of the frame` : "none: the item has no valid box"],
     ["Cosine", `${item.range[0].toFixed(3)} to ${item.range[1].toFixed(3)}; the heat map spreads this range over 0 to 1`],
     ["Place", `${state.order.indexOf(i) + 1} of ${state.order.length}`],

@@ -26,11 +26,11 @@ SOUND_TYPE = "audio/mpeg" if av else "audio/wav"
 class Illustrated(Dataset):
     """A test set whose items have one key more: "illustration", as of `illustrate`. The evaluation passes it on.
 
-    What is heard is asked of the set by sound(index): (n,) float32 at 16 kHz, or None.
+    What is shown is what the model was given: of swapped sounds, the swapped one.
     """
 
     def __init__(self, test_set):
-        self.test_set, self.ids, self.classes = test_set, test_set.ids, test_set.classes
+        self.test_set, self.labels, self.ids = test_set, test_set.labels, test_set.ids
 
     def __len__(self):
         return len(self.test_set)
@@ -40,10 +40,13 @@ class Illustrated(Dataset):
         if "error" in item:
             return item
         try:
-            sound = self.test_set.sound(index)
+            sound = self.test_set.waveform(index)
         except (FileNotFoundError, ValueError) as error:
             return {"id": item["id"], "error": str(error)}
         return item | {"illustration": illustrate(denormalise(item["image"]), item["gt_map"].numpy(), sound)}
+
+    def find_missing(self):
+        return self.test_set.find_missing()
 
 
 def illustrate(frame, gt_map, waveform):

@@ -18,7 +18,8 @@ HEADINGS = {
 SIZES = {"small": (32 / 224) ** 2, "medium": (96 / 224) ** 2, "large": (144 / 224) ** 2, "huge": 1.0}
 NO_BOX = "no valid box"
 ENOUGH = 10  # items from which on an interval is given
-APART = ("missing", "without_box", "arguments", "audio_free", ORACLE, "rules")  # shown in other ways than as a fact
+GUIDED = "object_guided"
+PROBES = ("negative_audio", "retrieval")  # what results has beside the rules
 
 
 def headline(results):
@@ -27,54 +28,46 @@ def headline(results):
     return (
         f"{results['n']} items, rule {results['rule']}: cIoU {results['ciou']:.3f} {spread['ciou']}, "
         f"AUC {results['auc']:.3f} {spread['auc']}"
-        + (f"; sounds: {results['sounds']}" if results["sounds"] != "own" else "")
+        + (f"; sounds: {results['fingerprint']['sounds']}" if results["fingerprint"]["sounds"] != "own" else "")
     )
 
 
 def facts(results):
-    """[[name, text], ...]: every setting that results tells, nested ones with their path, but numbers, which are for
-    the tables."""
-    found = []
-    for name, value in results.items():
-        if name not in APART and not _is_number(value) and not _more_tables(name, value):
-            found += _flatten(name.replace("_", " "), value)
+    """[[name, text], ...]: the method and the fingerprint, nested values with their path."""
+    found = [["method", results["method"]], *_flatten("", results["fingerprint"])]
     if results["without_box"]:
         named = ", ".join(results["without_box"][:20])
         found.append([NO_BOX, f"{len(results['without_box'])}, scored as missed: {named}"])
     return found
 
 
-def _flatten(name, value):
+def _flatten(path, value):
+    """Lines of a nested value: the names on the way to each part, and the part."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        value = {part.pop("name", str(i)): part for i, part in enumerate(map(dict, value))}
     if isinstance(value, dict):
-        return [line for key, part in value.items() for line in _flatten(f"{name}, {key.replace('_', ' ')}", part)]
-    if isinstance(value, list) and value and all(_is_number(part) for part in value):
-        return []  # an interval
-    return [[name, "none" if value in (None, []) else str(value)]]
+        start = path and f"{path}, "
+        return [line for key, part in value.items() for line in _flatten(start + key.replace("_", " "), part)]
+    return [[path, {None: "none", True: "yes", False: "no"}.get(value, str(value))]]
 
 
 def tables(results):
-    """A table for each rule, its rows the model and what there is without one; then one for whatever else results has
-    in rows of numbers."""
+    """For each rule a table, its rows the model and what there is without one, and what else was found by that rule;
+    then what the probes found."""
     found = []
     for rule, numbers in results["rules"].items():
         free = {**numbers["audio_free"], ORACLE: numbers[ORACLE]}
-        rows = [_row("model", numbers), *(_row(name, values, free=True) for name, values in free.items())]
+        rows = [_row("model", numbers), *(_row(name, values) for name, values in numbers.get(GUIDED, {}).items())]
+        rows += [_row(name, values, free=True) for name, values in free.items()]
         found.append(_table(f"Rule {rule}: {RULES[rule]}", rows))
-    for name, value in results.items():
-        if name not in APART:
-            found += _more_tables(name, value)
+        for extra in (key for key in ("detection", "several") if key in numbers):
+            found.append(_table(f"Rule {rule}, {extra}", [_row("model", numbers[extra])]))
+    for probe in (key for key in PROBES if key in results):
+        parts = {key: part for key, part in results[probe].items() if isinstance(part, dict)}
+        own = _row("all", results[probe])
+        rows = [*([own] if own["numbers"] else []), *(_row(key, part) for key, part in parts.items())]
+        found.append(_table(probe.replace("_", " "), rows))
     return found
-
-
-def _more_tables(name, value):
-    """Tables of a value that is a dict of rows, or a dict of dicts of rows; else none."""
-    if not isinstance(value, dict) or not value or not all(isinstance(row, dict) and row for row in value.values()):
-        return []
-    title = name.replace("_", " ")
-    if all(any(_is_number(number) for number in row.values()) for row in value.values()):
-        return [_table(title, [_row(key, row) for key, row in value.items()])]
-    nested = [_more_tables(f"{title}, {key}", row) for key, row in value.items()]
-    return [table for found in nested for table in found] if all(nested) else []
 
 
 def by_class(items, ious):
@@ -125,7 +118,7 @@ def _table(title, rows):
 def _row(name, numbers, free=False):
     """free: it has no model behind it."""
     kept = {key: value for key, value in numbers.items() if _is_number(value) or _is_interval(key, value)}
-    return {"name": name.replace("_", " ") if free else name, "free": free, "numbers": kept}
+    return {"name": name.replace("_", " "), "free": free, "numbers": kept}
 
 
 def _is_number(value):

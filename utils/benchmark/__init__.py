@@ -1,0 +1,1 @@
+"""Timings, not tests: python -m utils.benchmark COMMAND (--help names them)."""

@@ -1,0 +1,107 @@
+"""python -m utils.benchmark train: samples/s of a training step and of its parts, and of the published procedure's."""
+
+import os
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from dataset.loading import TrainLoader
+from dataset.train_set import TrainSet
+from models.losses import SACLLoss
+from models.resnet import FrameNet
+from models.sacl import SACL, SACLObjective
+from models.vggish import SoundNet
+from utils.benchmark.data import cycle_over, read_clock, write_sets
+from utils.benchmark.published import PublishedProcedure, published_step
+from utils.benchmark.timing import rounds_of
+from utils.health import Guard
+from utils.precision import choose_autocast
+
+
+def benchmark_train(device, batches, size=224, compiled=False, rounds=3):
+    """Prints a table for each batch size: the published step, and ours by what it holds and how it computes.
+
+    batches: sizes; size: side of the views; compiled: as well with torch.compile; rounds: each times every case once.
+    """
+    workers = min(16, os.cpu_count() or 1)
+    with tempfile.TemporaryDirectory() as folder:
+        for batch in batches:
+            folders = write_sets(Path(folder) / str(batch), rows=2 * batch)
+            cases = {}
+            if device.type == "cpu":
+                published = PublishedTraining(folders["float32"], batch)
+                cases["published, data held, float32"] = published.without_data
+                cases["published procedure, float32"] = published.with_data
+            for precision in ("float32", "bfloat16"):
+                step = TrainingStep(folders["uint8"], batch, size, device, precision, workers)
+                cases[f"encoders, {precision}"] = step.encoders
+                cases[f"+ loss, {precision}"] = step.whole
+                cases[f"+ data, {precision}"] = step.with_data
+            if compiled:
+                step = TrainingStep(folders["uint8"], batch, size, device, "auto", workers, compiled=True)
+                cases["+ data, auto, compiled"] = step.with_data
+            print_table(rounds_of(cases, 1, rounds, warm_up=1), batch, size, device)
+
+
+def print_table(seconds, batch, size, device):
+    """seconds: by case, of each round."""
+    first = median(seconds.get("published procedure, float32", next(iter(seconds.values()))))
+    print(f"{device}, batch {batch}, {size} px, {torch.get_num_threads()} threads: medians, spread over the rounds")
+    print(f"{'':32} {'samples/s':>10} {'from':>8} {'to':>8} {'ratio':>7}")
+    for name, times in seconds.items():
+        low, high = batch / max(times), batch / min(times)
+        print(f"{name:32} {batch / median(times):10.2f} {low:8.2f} {high:8.2f} {first / median(times):7.2f}")
+    if device.type == "cuda":
+        print(f"most memory: {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB")
+
+
+class PublishedTraining:
+    """Steps of the published procedure, in one process, on samples it holds or makes first."""
+
+    def __init__(self, folder, batch):
+        self.data, self.batch, self.model = PublishedProcedure(folder), batch, SACL(FrameNet(), SoundNet())
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), 2e-4)
+        self.held = [self.data[i] for i in range(batch)]
+
+    def without_data(self, index):
+        published_step(self.model, self.optimizer, self.held)
+
+    def with_data(self, index):
+        published_step(self.model, self.optimizer, [self.data[i] for i in range(self.batch)])
+
+
+class TrainingStep:
+    """Steps of main.py: the two encoders forward and backward with the optimizer; with the loss; and with the data."""
+
+    def __init__(self, folder, batch, size, device, precision, workers, compiled=False):
+        self.model = SACL(FrameNet(), SoundNet()).to(device, memory_format=torch.channels_last)
+        if compiled:
+            self.model.compile()
+        self.objective, self.device = SACLObjective(SACLLoss()), device
+        self.autocast = choose_autocast(precision, device)
+        self.guard = Guard(torch.optim.AdamW(self.model.parameters(), 2e-4, fused=True), self.model, False)
+        data = TrainSet(folder, size, on_device=device.type == "cuda")
+        self.batches = cycle_over(TrainLoader(data, batch, 0, workers, device))
+        self.held = next(self.batches)
+
+    def encoders(self, index):
+        """The networks alone: their outputs' mean stands for a loss."""
+        self._step(self.held, lambda outputs, regions: sum(o.mean() for o in (*outputs[0], *outputs[1:])))
+
+    def whole(self, index):
+        """With the loss, on a batch that is on the device already."""
+        self._step(self.held, self.objective)
+
+    def with_data(self, index):
+        """As main.py does it, from the files on."""
+        self._step(next(self.batches), self.objective)
+
+    def _step(self, batch, objective):
+        self.guard.begin()
+        with self.autocast:
+            outputs = self.model(batch["views"], batch["spect"])
+        objective(outputs, batch["regions"]).backward()
+        self.guard.step()
+        read_clock(self.device)

@@ -1,0 +1,72 @@
+"""What made a result: lists, protocol, weights and code, so that two numbers can be compared, or must not be."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+from dataset.annotations import GT_SIZE
+from metadata.download import read_manifest
+from models import LOCALISING_PARTS
+from utils.checkpoint import sha256
+from utils.rules import RULES
+
+ROOT = Path(__file__).parents[1]
+
+# What every rule shares.
+PROTOCOL = {
+    "upsampling": f"bilinear to {GT_SIZE}",
+    "normalisation": "min-max of each map",
+    "success": "consensus IoU >= 0.5",
+    "boxes": "cut to whole pixels; inverted and empty ones hold no pixel",
+    "without_box": "an item without a valid box scores 0, and counts",
+}
+
+
+def take_fingerprint(args, test_set, summary):
+    """args: of test.py; summary: of the Evaluation. Returns plain values, see README.md."""
+    return {
+        "testset": args.testset,
+        "lists": describe_lists(test_set.labels),
+        "sounds": "swapped" if args.swap_sounds else "own",
+        "ogl": args.ogl,
+        "rules": {rule: RULES[rule] for rule in args.rules},
+        **PROTOCOL,
+        "listed": len(test_set),
+        "n": summary["n"],
+        "missing": len(summary["missing"]),
+        "partial": summary["partial"],
+        "checkpoint": describe_checkpoint(args),
+        "code": code_version(),
+    }
+
+
+def describe_lists(labels):
+    """Name and sha256 of each file that says what the test set is, and whether it is the published one."""
+    known = {entry["sha256"] for entry in read_manifest()}
+    digests = {path.name: sha256(path) for path in labels.lists}
+    return [{"name": name, "sha256": digest, "published": digest in known} for name, digest in digests.items()]
+
+
+def describe_checkpoint(args):
+    """Which files were scored, and what the run that wrote them selected them on."""
+    note = Path(args.weights_frame).parent / "best.json"
+    selected_on = json.loads(note.read_text())["selected_on"] if note.is_file() else "not known"
+    files = {part: getattr(args, f"weights_{part}") for part in LOCALISING_PARTS[args.method]}
+    return {
+        **{name: {"file": str(path), "sha256": sha256(path)} for name, path in files.items()},
+        "selected_on": selected_on,
+    }
+
+
+def code_version():
+    """What git calls this state of the code; where there is no git, a hash over the Python files."""
+    try:
+        command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--tags"]
+        if (ROOT / ".git").exists():
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        pass
+    sources = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py") if "tests" not in path.parts)
+    content = b"".join(str(path).encode() + (ROOT / path).read_bytes() for path in sources)
+    return f"sources {hashlib.sha256(content).hexdigest()[:12]}"

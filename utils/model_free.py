@@ -1,0 +1,33 @@
+"""The table without any model, from the public lists alone: python test.py model-free"""
+
+import numpy as np
+
+from utils.fingerprint import describe_lists
+from utils.metrics import ciou, success_auc
+from utils.predictors import score_predictors
+from utils.rules import GroundTruth, choose
+
+BATCH = 64
+
+
+def score_labels(labels):
+    """Scores (n, 2, WIDTH) as of rules.score_maps by predictor, of all items in which something sounds."""
+    items = [i for i in range(len(labels)) if not labels.sounding or labels.sounding[i]]
+    parts = []
+    for first in range(0, len(items), BATCH):
+        gt = np.stack([labels.gt_map(i) for i in items[first : first + BATCH]])
+        parts.append(score_predictors(GroundTruth(gt)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def tabulate(name, labels, rules):
+    """Lines for the screen: a row for each predictor, cIoU and AUC in per cent by each rule."""
+    scores = score_labels(labels)
+    lists = ", ".join(f"{one['name']} {one['sha256'][:8]}" for one in describe_lists(labels))
+    lines = [f"{name}: {len(next(iter(scores.values())))} items ({lists}), cIoU / AUC in per cent"]
+    lines.append(f"  {'':18}" + "".join(f"{rule:>18}" for rule in rules))
+    for predictor, values in scores.items():
+        ious = [choose(values, rule)[0] for rule in rules]
+        cells = [f"{100 * ciou(one):.2f} / {100 * success_auc(one):.2f}" for one in ious]
+        lines.append(f"  {predictor:18}" + "".join(f"{cell:>18}" for cell in cells))
+    return lines

@@ -1,0 +1,65 @@
+"""Where a run is, and how it gets on."""
+
+import time
+
+import torch
+from tqdm import tqdm
+
+from utils import distributed
+from utils.health import Health
+
+
+class Progress:
+    """Epochs done, steps done of the next one, what that epoch has been like so far, and the bar that shows it.
+
+    steps: an epoch's, each of `samples` samples over all processes; epochs: the run's.
+    """
+
+    def __init__(self, steps, samples, epochs, device):
+        self.steps, self.samples, self.epochs, self.device = steps, samples, epochs, device
+        self.epoch = self.step = 0
+        self.health = Health(device)
+        self.bar = None
+
+    @property
+    def share(self):
+        """What is done of the whole run, 0 ... 1."""
+        return (self.epoch + self.step / self.steps) / self.epochs
+
+    def begin_epoch(self):
+        """Starts the clock, and in the first epoch the bar."""
+        if self.bar is None:
+            done, hidden = self.epoch * self.steps + self.step, not distributed.is_main()
+            total, done = self.epochs * self.steps * self.samples, done * self.samples
+            self.bar = tqdm(total=total, initial=done, unit=" samples", unit_scale=True, disable=hidden)
+        self.began = time.monotonic()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+    def advance(self, loss, signs, broken):
+        """A step is done: its loss, its signs, and whether Guard left it out. Does not wait for the device."""
+        self.step += 1
+        self.health.add(self.step, loss, signs, broken)
+        self.bar.update(self.samples)
+
+    def look(self):
+        """Shows the loss, and returns the numbers of the steps left out since the last look. Waits for the device."""
+        broken = self.health.broken_steps()
+        loss = f"{float(self.health.sums[0]) / max(1, self.health.taken):.3f}"
+        self.bar.set_postfix(epoch=self.epoch + 1, loss=loss, refresh=False)
+        return broken
+
+    def measured(self, waited):
+        """What an epoch's training took: seconds, those waited for data, and on CUDA gigabytes.
+
+        resident: weights, gradients and averages, which are there between steps; activations: what a step adds.
+        """
+        measured = {"training_seconds": round(time.monotonic() - self.began, 2), "waited_for_data": round(waited, 2)}
+        if self.device.type == "cuda":
+            peak, resident = torch.cuda.max_memory_allocated() / 1e9, torch.cuda.memory_allocated() / 1e9
+            measured |= {"resident_gb": round(resident, 2), "activations_gb": round(peak - resident, 2)}
+        return measured
+
+    def next_epoch(self):
+        self.health.start()
+        self.epoch, self.step = self.epoch + 1, 0
