@@ -102,7 +102,13 @@ def build_parser(method):
         "--testset", choices=TEST_SETS, help="default: flickr, or demo where --data_path holds no data set"
     )
     add_rules(test)
-    test.add_argument("--ckpt", default="./runs/test", help="folder for results.json, per_sample.csv and pictures")
+    test.add_argument("--ckpt", default="./runs/test", help="folder for results.json, per_sample.csv, report.html")
+    test.add_argument(
+        "--clip",
+        nargs="+",
+        metavar="FILE",
+        help="localise the sounds in these videos instead, into CKPT/clips; an image is followed by its sound file",
+    )
     test.add_argument("--num_visual", type=int, default=20, help="items to draw, from the first on")
     test.add_argument("--skip_missing", action="store_true", help="leave unreadable items out, and list them")
     test.add_argument("--negative_audio", action="store_true", help="as well: silence, noise, and other clips' sounds")

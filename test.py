@@ -8,12 +8,14 @@ from dataset.test_sets import SwappedSounds
 from models import build_model
 from models.object_prior import ObjectPrior
 from utils import distributed
+from utils.clips import find_clips, localise_clips
 from utils.compare import compare
 from utils.errors import one_sentence_errors
 from utils.evaluation import build_test_loader, evaluate
-from utils.fingerprint import take_fingerprint
+from utils.fingerprint import describe_checkpoint, take_fingerprint
 from utils.model_free import tabulate
 from utils.probes import build_probes
+from utils.report import Illustrated, save_report
 from utils.results import probe_lines, table, write_results
 from utils.visualize import save_overlays
 
@@ -27,7 +29,7 @@ def main():
             print("\n".join(tabulate(name, build_labels(name, args.data_path), args.rules)), flush=True)
     else:
         with distributed.processes(args.device) as device:
-            test(args, device)
+            show_clips(args, device) if args.clip else test(args, device)
 
 
 def test(args, device):
@@ -35,7 +37,7 @@ def test(args, device):
     test_set = build_test_set(args.testset, args)
     if args.swap_sounds:
         test_set = SwappedSounds(test_set, args.seed)
-    loader = build_test_loader(test_set, args.batch_size_per_gpu, args.workers)
+    loader = build_test_loader(Illustrated(test_set), args.batch_size_per_gpu, args.workers)
     probes = build_probes(args, model, test_set, device)
     prior = ObjectPrior(args.ogl, args.weights_resnet_imgnet).to(device) if args.ogl is not None else None
     evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing, probes, prior)
@@ -45,7 +47,7 @@ def test(args, device):
 
 
 def report(evaluation, probed, test_set, args):
-    """Writes results.json, per_sample.csv and the pictures into args.ckpt, and prints the scores."""
+    """Writes results.json, per_sample.csv, report.html and the pictures into args.ckpt, and prints the scores."""
     folder = Path(args.ckpt)
     folder.mkdir(parents=True, exist_ok=True)
     summary = evaluation.summary(args.rules)
@@ -53,6 +55,7 @@ def report(evaluation, probed, test_set, args):
     results = {"method": args.method, "testset": args.testset, **summary, **probed}
     results |= {"fingerprint": made_by, "arguments": vars(args)}
     write_results(folder, results, evaluation)
+    save_report(folder / "report.html", results, evaluation)
 
     partial = f", PARTIAL: {len(evaluation.missing)} left out" if evaluation.missing else ""
     print(f"{args.method} on test set {args.testset}, {results['n']} items{partial}, sounds: {made_by['sounds']}")
@@ -63,7 +66,19 @@ def report(evaluation, probed, test_set, args):
         print(f"  left out: {item['id']}: {item['error']}")
     if evaluation.pictures:
         print(f"Pictures: {save_overlays(evaluation.pictures, folder / 'pictures')}")
+    print(f"Report: {folder / 'report.html'}")
     print(f"Numbers: {folder / 'results.json'}, {folder / 'per_sample.csv'}")
+
+
+def show_clips(args, device):
+    """Localises the sounds of --clip, into args.ckpt/clips; raises ValueError at the end if that failed for one."""
+    clips = find_clips(args.clip)
+    model = build_model(args).to(device)
+    if distributed.is_main():
+        made_by = describe_checkpoint(args)
+        failed = localise_clips(model, clips, Path(args.ckpt) / "clips", made_by, args.imgSize, args.batch_size_per_gpu)
+        if failed:
+            raise ValueError(f"{failed} of {len(clips)} clips could not be localised: their lines above say why")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 classification", ICASSP 2017)."""
 
 import struct
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -54,20 +55,60 @@ def read_sound(path):
     FileNotFoundError, NoAudioTrack, or ValueError with the file's name if it cannot be read.
     """
     path = Path(path)
-    try:
+    with _reading(path):
         rate, waveform = _read_wav(path) if path.suffix.lower() == ".wav" else _read_compressed(path)
+    middle, half = len(waveform) // 2, 30 * rate
+    return resample(waveform[max(middle - half, 0) : middle + half], rate)
+
+
+class SoundAround:
+    """The 3 s of a file's sound around one time after another, in little memory however long the file is.
+
+    Of anything that FFmpeg reads, videos included. Times are the file's own, which its frames have as well. length:
+    seconds, None if the file does not tell. Raises as read_sound, a file that breaks off where it does.
+    """
+
+    def __init__(self, path):
+        self._parts = _decode(Path(path))
+        self.rate, self._start, self.length = next(self._parts)
+        self._held = np.zeros(0, np.float32)  # the samples from the time _start on
+
+    def at(self, time):
+        """What there is of the sound within 1.5 s of a time: (n,) float32 at 16 kHz, n <= 48000.
+
+        From call to call times must not fall.
+        """
+        first = round((time - SECONDS / 2 - self._start) * self.rate)
+        first, last = max(first, 0), max(first + SECONDS * self.rate, 0)
+        parts = [self._held]
+        while sum(map(len, parts)) < last and (part := next(self._parts, None)) is not None:
+            parts.append(part)
+        self._held = np.concatenate(parts)
+        heard = self._held[first:last]
+        self._held = self._held[first:]
+        self._start += first / self.rate
+        return resample(heard, self.rate)
+
+
+def resample(waveform, rate):
+    """(n,) float32 at any rate -> at 16 kHz."""
+    if rate == RATE or len(waveform) == 0:
+        return waveform
+    ratio = Fraction(RATE, rate)
+    return resample_poly(waveform, ratio.numerator, ratio.denominator).astype(np.float32)
+
+
+@contextmanager
+def _reading(path):
+    """Says of whatever goes wrong with a sound file which one it is."""
+    try:
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: put the sound there") from None
     except NoAudioTrack:
         raise NoAudioTrack(f"{path} has no audio track") from None
     except (ValueError, OSError, struct.error) as error:  # PyAV's errors are OSErrors or ValueErrors
         raise ValueError(f"{path} cannot be read as sound ({error}): replace the file") from None
-    middle, half = len(waveform) // 2, 30 * rate
-    waveform = waveform[max(middle - half, 0) : middle + half]
-    if rate != RATE:
-        ratio = Fraction(RATE, rate)
-        waveform = resample_poly(waveform, ratio.numerator, ratio.denominator).astype(np.float32)
-    return waveform
 
 
 def _read_wav(path):
@@ -82,6 +123,26 @@ def _read_wav(path):
 
 def _read_compressed(path):
     """Rate and mono float32 samples of the first audio stream of any file that FFmpeg reads."""
+    with _open_sound(path) as (container, stream):
+        frames = list(_samples(container, stream))
+        rate, length = stream.rate, float((stream.duration or 0) * stream.time_base)
+    waveform = np.concatenate(frames) if frames else np.zeros(0, np.float32)
+    if len(waveform) / rate < length - SHORTFALL:
+        raise ValueError(f"it ends after {len(waveform) / rate:.1f} of {length:.1f} s")
+    return rate, waveform
+
+
+def _decode(path):
+    """For SoundAround: yields (rate, time of the first sample, length), then the samples part by part."""
+    with _reading(path), _open_sound(path) as (container, stream):
+        start, length = ((value or 0) * stream.time_base for value in (stream.start_time, stream.duration))
+        yield stream.rate, float(start), float(length or (container.duration or 0) / 1e6) or None
+        yield from _samples(container, stream)
+
+
+@contextmanager
+def _open_sound(path):
+    """The container of any file that FFmpeg reads, and its first audio stream."""
     try:
         import av  # only needed where sound is compressed: training and testing run without it
     except ImportError:
@@ -90,16 +151,17 @@ def _read_compressed(path):
     with av.open(str(path)) as container:
         if not container.streams.audio:
             raise NoAudioTrack
-        stream = container.streams.audio[0]
-        resampler = av.AudioResampler(format="fltp", rate=stream.rate)
-        frames = [
-            _mono(part.to_ndarray().T) for frame in container.decode(stream) for part in resampler.resample(frame)
-        ]
-        rate, length = stream.rate, float((stream.duration or 0) * stream.time_base)
-    waveform = np.concatenate(frames) if frames else np.zeros(0, np.float32)
-    if len(waveform) / rate < length - SHORTFALL:
-        raise ValueError(f"it ends after {len(waveform) / rate:.1f} of {length:.1f} s")
-    return rate, waveform
+        yield container, container.streams.audio[0]
+
+
+def _samples(container, stream):
+    """Yields the samples of an audio stream part by part: mono float32 at the stream's rate."""
+    import av
+
+    resampler = av.AudioResampler(format="fltp", rate=stream.rate)
+    for frame in container.decode(stream):
+        for part in resampler.resample(frame):
+            yield _mono(part.to_ndarray().T)
 
 
 def _mono(samples):

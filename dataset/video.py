@@ -1,5 +1,6 @@
-"""Video: the middle frame of a clip."""
+"""Video: the middle frame of a clip, and all of its frames."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,46 @@ def middle_frame(path):
 
     Raises NoVideoTrack, or ValueError with the file's name for what cannot be read up to there.
     """
+    with _open_video(path) as (container, stream):
+        stream.thread_type = "NONE"  # one clip, one thread: the processes are what runs in parallel
+        frame = _frame_at_half(container, stream)
+    if frame is None:
+        raise ValueError(f"{path} ends before its middle")
+    return to_picture(frame)
+
+
+def read_frames(path):
+    """Yields (seconds, frame) of a video, in the order they are shown: `to_picture` makes a picture of a frame.
+
+    Only a few frames are in memory at any time. Raises as middle_frame; a video that breaks off raises where it does.
+    """
+    with _open_video(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        rate = stream.average_rate or stream.guessed_rate or 25
+        last = -1.0
+        for index, frame in enumerate(container.decode(stream)):
+            time = float(index / rate) if frame.time is None else frame.time
+            if time > last:  # frames that are shown no time at all, or out of order, are damage
+                yield time, frame
+                last = time
+        if last < 0:
+            raise ValueError(f"{path} holds no frame: replace the file")
+
+
+def to_picture(frame):
+    """A decoded frame as (h, w, 3) uint8 RGB, upright."""
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+
+
+def video_length(path):
+    """Seconds of a video, None if the file does not tell."""
+    with _open_video(path) as (container, stream):
+        return _length(container, stream)
+
+
+@contextmanager
+def _open_video(path):
+    """The container of a file and its first video stream; what cannot be read in it is a ValueError with its name."""
     try:
         import av  # only needed for videos: training and testing run without it
     except ImportError:
@@ -27,14 +68,9 @@ def middle_frame(path):
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise NoVideoTrack(f"{path} has no pictures")
-            stream = container.streams.video[0]
-            stream.thread_type = "NONE"  # one clip, one thread: the processes are what runs in parallel
-            frame = _frame_at_half(container, stream)
+            yield container, container.streams.video[0]
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"{path} cannot be read as video ({error})") from None
-    if frame is None:
-        raise ValueError(f"{path} ends before its middle")
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
 
 
 def _frame_at_half(container, stream):

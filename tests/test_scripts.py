@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, fail, run, start
+from scipy.io import wavfile
 
 from utils import checkpoint
 from utils.predictors import AUDIO_FREE
@@ -54,6 +55,8 @@ def test_the_story_from_nothing_to_results(workplace):
         rows[0] == ["id", "iou", "class", "box_area", *RULES] == ["id", "iou", "class", "box_area", *results["rules"]]
     )
     assert [row[0] for row in rows[1:]] == [f"demo_{i:04d}" for i in range(6)]
+    report = (folder / "test" / "report.html").read_text()
+    assert 'id="item5"' in report and report.count('"sound": "') == 6
     (folder / "test").rename(folder / "own")
     alone = run("test.py --swap_sounds", workplace)
     assert "sounds: swapped" in alone
@@ -126,6 +129,17 @@ def test_both_benchmark_formats_give_the_same_scores(workplace, pair):
     assert np.abs(np.subtract(ious["flickr"], ious["vggss"])).max() < 0.1  # jpg and 16 bit, whole-pixel boxes
     picture = cv2.imread(str(workplace / "vggss" / "pictures" / "demo_0000.png"))
     assert picture.shape == (224, 448, 3)
+
+
+def test_ones_own_clip(workplace, pair):
+    """An image with its sound, from the command line; a clip that cannot be read is named, and the others are done."""
+    cv2.imwrite(str(workplace / "photo.jpg"), np.eye(64, dtype=np.uint8) * 255)
+    wavfile.write(workplace / "sound.wav", 16000, np.sin(0.1 * np.arange(16000)).astype(np.float32))
+    message = fail(f"test.py {pair} --ckpt out --clip none.mp4 photo.jpg sound.wav", workplace)
+    assert message == "error: 1 of 2 clips could not be localised: their lines above say why"
+    described = json.loads((workplace / "out" / "clips" / "photo.json").read_text())
+    assert len(described["steps"]) == 5 and described["imgSize"] == 64
+    assert (workplace / "out" / "clips" / "photo.mp4").stat().st_size > 1000
 
 
 def test_a_missing_item_stops_the_test_or_is_reported(workplace, datasets, pair):

@@ -27,7 +27,7 @@ class Evaluation:
 
     items: one dict an item that was read, in the set's order: id, iou (by HEADLINE), has_box, box_area (share of the
     image), similarity (h, w) as the model gave it; class, sounding and group, None where the set does not tell; and
-    where it tells what sounds, confidence.
+    where it tells what sounds, confidence; and of an Illustrated test set illustration (utils/report).
     scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of AUDIO_FREE, ORACLE, and the maps of an
     ObjectPrior where there is one.
     missing: {"id", "error"} of the others. pictures: for the first items, id, iou, frame (size, size, 3) uint8,
@@ -108,8 +108,9 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(),
         heat = min_max(maps)
         scored = score(ids, heat, gt, prior.refine(image, heat) if prior else {})
         sure = confidence(maps) if labels.sounding else [None] * len(ids)
-        for row, small, one in zip(scored, similarity.float().cpu().numpy(), sure, strict=True):
-            rows.append({**row, "similarity": small, "confidence": one})
+        kept = {"similarity": similarity.float().cpu().numpy(), "confidence": sure}
+        kept["illustration"] = batch.get("illustration", [None] * len(ids))
+        rows += [row | {key: values[i] for key, values in kept.items()} for i, row in enumerate(scored)]
         for i in range(min(len(ids), num_visual - len(pictures))):
             picture = {"id": ids[i], "iou": scored[i]["iou"], "frame": denormalise(batch["image"][i])}
             pictures.append({**picture, "heat": heat[i], "gt_map": gt[i]})
