@@ -56,6 +56,7 @@ def test_every_command_is_known_here():
         "python test.py",  # likewise
         "python -m metadata.download",  # tests/test_metadata.py, from a folder: there need be no network
         "python -m utils.benchmark data --clips CLIPS",  # tests/test_benchmark.py
+        "python -m utils.benchmark eval",  # likewise
         SLURM,  # the line above it in the README, started by srun
         *COMMANDS,
     }
@@ -63,7 +64,14 @@ def test_every_command_is_known_here():
 
 NODES = "--nnodes=2 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=HOST:29500"
 SLURM = f"srun --nodes=2 --ntasks-per-node=1 torchrun {NODES} main.py --trainset flickr144k"
-ONE_NODE = {"=4": "=2", "=8": "=2", "--nnodes=2": "--nnodes=1", "HOST:29500": "localhost:0"}
+HERE = {  # what stands for something else in the README
+    "=4": "=2",
+    "=8": "=2",
+    "--nnodes=2": "--nnodes=1",
+    "HOST:29500": "localhost:0",
+    "A/results.json": "runs/flickr/results.json",
+    "B/results.json": "runs/flickr/results.json",
+}
 
 COMMANDS = {
     "python -m dataset.prepare videos --input my/clips --out Datasets --trainset vggsound10k": "--workers 0",
@@ -84,6 +92,8 @@ COMMANDS = {
     ),
     "python test.py --testset flickr --weights_frame models/pretrain/frame_best.pth "
     "--weights_sound models/pretrain/sound_best.pth --ckpt runs/flickr": "--data_path Datasets/Demo --imgSize 64",
+    "python test.py model-free": "--testset demo",
+    "python test.py compare A/results.json B/results.json": "",
 }
 
 
@@ -96,12 +106,13 @@ def test_commands_run_in_the_order_of_the_readme(workplace, custom, datasets):
     torch.save(SoundNet().state_dict(), pretrained / "sound_best.pth")
     for command, short in COMMANDS.items():
         program, *rest = command.split()
+        for there, here in HERE.items():
+            rest = [flag.replace(there, here) for flag in rest]
         if program == "python" and rest[0] != "-m":
             run([*rest, *short.split()], workplace)
             continue
         if program == "torchrun":
-            for there, here in {**ONE_NODE, "main.py": str(REPO / "main.py")}.items():
-                rest = [flag.replace(there, here) for flag in rest]
+            rest = [str(REPO / flag) if flag == "main.py" else flag for flag in rest]
             rest = ["-m", "torch.distributed.run", *rest]
         done = subprocess.run(
             [PYTHON, *rest, *short.split()],
