@@ -73,7 +73,13 @@ def evaluation():
 @pytest.fixture(scope="module")
 def results(evaluation):
     probed = {"universal_threshold": 0.3, "silence": {"share": 0.25, "share_95": [0.2, 0.3]}}
-    made_by = {"sounds": "swapped", "lists": [{"name": "toys.csv", "sha256": "0a1b"}], "partial": True, "ogl": None}
+    made_by = {
+        "sounds": "swapped",
+        "lists": [{"name": "toys_1.csv", "sha256": "0a1b"}],
+        "partial": True,
+        "ogl": None,
+        "n": 1,
+    }
     more = {"missing": [{"id": EVIL, "error": "cannot be read"}], "negative_audio": probed, "fingerprint": made_by}
     return {"method": "sacl", "testset": "toys", **evaluation.summary(RULES), **more}
 
@@ -106,7 +112,12 @@ def test_the_page_holds_everything_and_nothing_that_runs_by_itself(report, resul
         {"share": 0.25, "share_95": [0.2, 0.3]},
     ]
     facts = dict(data["facts"])
-    assert facts["lists, toys.csv, sha256"] == "0a1b" and facts["partial"] == "yes" and facts["ogl"] == "none"
+    assert (
+        facts["lists, toys_1.csv, sha256"] == "0a1b"
+        and facts["n"] == "1"
+        and facts["partial"] == "yes"
+        and facts["ogl"] == "none"
+    )
     assert facts["no valid box"] == "1, scored as missed: scene_07" and "sounds: swapped" in data["headline"]
     stored = re.findall(r'<script type="application/json" id="item(\d+)">(.*?)</script>', text)
     assert [int(i) for i, _ in stored] == list(range(50))
@@ -236,7 +247,7 @@ def test_browser_draws_what_was_evaluated(page, evaluation, results):
     assert not page.run(yellow + "return context.isPointInStroke(path, 0, 0)", 0.0)
     assert page.run("return document.title") == "Sound source localisation on toys"
     assert f"cIoU {results['ciou']:.3f}" in page.find("#headline").text
-    assert "1 items could not be read" in page.find("#partial").text
+    assert "1 of the items could not be read" in page.find("#partial").text
     assert len(page.run("return document.querySelectorAll('#curves > svg > path')")) == 6
 
 

@@ -114,7 +114,7 @@ function fillHead() {
   fillFacts(byId("facts"), data.facts);
   if (data.partial.length) {
     const left = data.partial.map(({ id, error }) => make("li", {}, `${id}: ${error}`));
-    byId("partial").append(make("strong", {}, `Partial result: ${left.length} items could not be read and are not scored.`),
+    byId("partial").append(make("strong", {}, `Partial result: ${left.length} of the items could not be read and are not scored.`),
       make("details", {}, make("summary", {}, "Which"), make("ul", {}, ...left)));
     byId("partial").hidden = false;
   }

@@ -33,8 +33,9 @@ def headline(results):
 
 
 def facts(results):
-    """[[name, text], ...]: the method and the fingerprint, nested values with their path."""
-    found = [["method", results["method"]], *_flatten("", results["fingerprint"])]
+    """[[name, text], ...]: the method and the fingerprint, nested values with their path; rules are for the tables."""
+    made_by = {key: value for key, value in results["fingerprint"].items() if key != "rules"}
+    found = [["method", results["method"]], *_flatten("", made_by)]
     if results["without_box"]:
         named = ", ".join(results["without_box"][:20])
         found.append([NO_BOX, f"{len(results['without_box'])}, scored as missed: {named}"])
@@ -43,12 +44,15 @@ def facts(results):
 
 def _flatten(path, value):
     """Lines of a nested value: the names on the way to each part, and the part."""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        value = {part.pop("name", str(i)): part for i, part in enumerate(map(dict, value))}
+    start = path and f"{path}, "
     if isinstance(value, dict):
-        start = path and f"{path}, "
         return [line for key, part in value.items() for line in _flatten(start + key.replace("_", " "), part)]
-    return [[path, {None: "none", True: "yes", False: "no"}.get(value, str(value))]]
+    if isinstance(value, list) and all(isinstance(part, dict) for part in value):  # files, by name
+        rest = [(part["name"], {key: part[key] for key in part if key != "name"}) for part in value]
+        return [line for name, part in rest for line in _flatten(start + name, part)]
+    if value is None or isinstance(value, bool):
+        value = {None: "none", True: "yes", False: "no"}[value]
+    return [[path, str(value)]]
 
 
 def tables(results):
