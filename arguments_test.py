@@ -14,6 +14,7 @@ from arguments_train import (
     add_weight_flags,
     chosen_method,
     fraction,
+    positive,
     refuse_foreign_flags,
     trained_settings,
     weights_resnet_imgnet,
@@ -113,12 +114,17 @@ def build_parser(method):
     test.add_argument("--skip_missing", action="store_true", help="leave unreadable items out, and list them")
     test.add_argument("--negative_audio", action="store_true", help="as well: silence, noise, and other clips' sounds")
     test.add_argument(
-        "--retrieval", action="store_true", help="as well: which sound fits an image best, and vice versa"
+        "--retrieval",
+        type=positive,
+        nargs="?",
+        const=1000,
+        metavar="ITEMS",
+        help="as well: which sound fits an image best, and vice versa, among so many items (1000); costs their square",
     )
     test.add_argument("--ogl", type=fraction, metavar="ALPHA", help="as well: object-guided maps (EZ-VSL: 0.4)")
     test.add_argument("--weights_resnet_imgnet", default=weights_resnet_imgnet, help="ImageNet weights, for --ogl")
     test.add_argument("--swap_sounds", action="store_true", help="give each item another's sound: does it decide?")
-    test.add_argument("--seed", type=int, default=12345, help="of the swapped sounds and of the noises")
+    test.add_argument("--seed", type=int, default=12345, help="of swapped sounds, noises and the gallery")
     return parser
 
 

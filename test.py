@@ -19,6 +19,8 @@ from utils.report import Illustrated, save_report
 from utils.results import probe_lines, table, write_results
 from utils.visualize import save_overlays
 
+SHOWN = 20  # items left out that are named on the screen
+
 
 def main():
     args = parse_args()
@@ -62,10 +64,13 @@ def report(evaluation, probed, test_set, args):
     print("Per cent, 95 % intervals")
     lines = [*table(results["rules"]), *(line for name in probed for line in probe_lines(name, probed[name]))]
     print("\n".join(lines))
-    for item in evaluation.missing:
+    for item in evaluation.missing[:SHOWN]:
         print(f"  left out: {item['id']}: {item['error']}")
+    if len(evaluation.missing) > SHOWN:
+        print(f"  left out: {len(evaluation.missing) - SHOWN} more, all in {folder / 'results.json'}")
     if evaluation.pictures:
         print(f"Pictures: {save_overlays(evaluation.pictures, folder / 'pictures')}")
+    print(f"Weights: {args.weights_frame}, selected on: {made_by['checkpoint']['selected_on']}")
     print(f"Report: {folder / 'report.html'}")
     print(f"Numbers: {folder / 'results.json'}, {folder / 'per_sample.csv'}")
 

@@ -41,6 +41,9 @@ class Labels:
         """Ground truth of an item: (224, 224) float32 in [0, 1]."""
         raise NotImplementedError
 
+    def annotation(self, index):
+        """The file that holds an item's ground truth alone, None where the lists hold everybody's."""
+
 
 class FlickrLabels(Labels):
     """Flickr-SoundNet: a list of ids (or of jpg files), and a folder of XML files with the boxes of annotators."""
@@ -50,7 +53,10 @@ class FlickrLabels(Labels):
         self.annotations = Path(annotations)
 
     def gt_map(self, index):
-        return flickr_map(flickr_boxes(self.annotations / f"{self.images[index]}.xml"))
+        return flickr_map(flickr_boxes(self.annotation(index)))
+
+    def annotation(self, index):
+        return self.annotations / f"{self.images[index]}.xml"
 
 
 class FlickrValidation(FlickrLabels):
@@ -111,19 +117,26 @@ class ListedLabels(Labels):
             self.groups = [item_id.rpartition("_")[0] for item_id in self.ids]
         if classes:
             self.classes = [item["topic"] if classes == "topic" else item["image"].rpartition("_")[2] for item in items]
-        self.masks = {path.stem: path for path in Path(masks).rglob("*.png")} if masks else {}
+        self.masks_folder = masks and Path(masks)
+        self.masks = {path.stem: path for path in self.masks_folder.rglob("*.png")} if masks else {}
 
     def gt_map(self, index):
         if not self.masks:
             return vggss_map([self.boxes[index]], side=GT_SIZE)
-        name = self.ids[index].replace(".mp4", "")  # AVSBench's multi-source frames are <video>.mp4_<n>.png
-        if name not in self.masks:
-            raise FileNotFoundError(f"{name}.png is missing among the masks: complete them, or move their folder away")
-        mask = cv2.imread(str(self.masks[name]), cv2.IMREAD_UNCHANGED)
+        path = self.annotation(index)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: complete the masks, or move their folder away")
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if mask is None:
-            raise ValueError(f"{self.masks[name]} cannot be read as an image: replace the file")
+            raise ValueError(f"{path} cannot be read as an image: replace the file")
         marked = (mask.reshape(*mask.shape[:2], -1)[..., :3] > 0).any(axis=-1)  # without a possible alpha channel
         return cv2.resize(marked.astype(np.float32), (GT_SIZE, GT_SIZE), interpolation=cv2.INTER_NEAREST)
+
+    def annotation(self, index):
+        if not self.masks:
+            return None
+        name = self.ids[index].replace(".mp4", "")  # AVSBench's multi-source frames are <video>.mp4_<n>.png
+        return self.masks.get(name, self.masks_folder / f"{name}.png")
 
 
 class ExtendedLabels(Labels):
@@ -142,3 +155,6 @@ class ExtendedLabels(Labels):
 
     def gt_map(self, index):
         return self.labels.gt_map(index) if self.sounding[index] else vggss_map([])
+
+    def annotation(self, index):
+        return self.labels.annotation(index) if self.sounding[index] else None

@@ -33,6 +33,7 @@ def test_common_items_are_compared(tmp_path):
     text = "\n".join(compare(first, second))
     assert "4 items" in text and "3 items, 3 common" in text and "median" not in text
     assert re.search(r"cIoU +A +33.33 +B +66.67 +B - A \+33.33", text)
+    assert "code: A a, B b" in text and "partial" not in text
     assert "sign test of success: B better on 1, A on 0, p = 1" in text
     assert "sign test of IoU: B better on 2, A on 0, p = 0.5" in text
 

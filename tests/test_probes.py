@@ -129,7 +129,7 @@ class Hears(nn.Module):
 def look(test_set, model=None, **options):
     model = model or SACL(Sees(), Hears())
     sounds = encode_sounds(model, test_set, CPU, 4, 0)
-    probes = [NegativeAudio(model, test_set, sounds, CPU, seed=1), Retrieval(test_set.labels, sounds)]
+    probes = [NegativeAudio(model, test_set, sounds, CPU, seed=1), Retrieval(model, test_set.labels, sounds, 1000, 0)]
     return evaluate(model, build_test_loader(test_set, 4, 0), CPU, probes=probes, **options), probes
 
 
@@ -178,6 +178,36 @@ def test_items_in_which_nothing_sounds_count_as_false_alarms_only():
     assert summary["detection"]["loc_acc"] == 1 and summary["detection"]["max_f1"] > 0.8
     assert summary["rules"]["median"]["detection"]["loc_acc"] == summary["rules"]["median"]["ciou"]
     assert len(negative.rows) == 8 and retrieval.summary()["n"] == 8
+
+
+class LooksAgain(SACL):
+    """A method that sees another image for every sound, which it encodes in two parts."""
+
+    def encode_sound(self, spect):
+        unit = super().encode_sound(spect)
+        return torch.cat([unit, unit.roll(1, dims=1)], dim=1)
+
+    def similarity(self, vision, audio):
+        unit, other = audio.chunk(2, dim=1)
+        return super().similarity((vision - other[:, :, None, None]).abs(), unit)
+
+
+def test_retrieval_asks_the_method_about_every_pair_of_the_gallery(monkeypatch):
+    monkeypatch.setattr("utils.probes.PAIRS", 4)
+    model, test_set = LooksAgain(Sees(), Hears()), OneHotSet(12, silent=2)
+    sounds = encode_sounds(model, test_set, CPU, 4, 0)
+    retrieval = Retrieval(model, test_set.labels, sounds, items=7, seed=3)
+    assert len(retrieval.gallery) == 7 and max(retrieval.gallery) < 10
+    assert retrieval.gallery != Retrieval(model, test_set.labels, sounds, items=7, seed=4).gallery
+    evaluate(model, build_test_loader(test_set, 5, 0), CPU, probes=[retrieval])
+    rows = dict(retrieval.rows)
+    assert sorted(rows) == retrieval.gallery and retrieval.summary()["n"] == 7
+    for place in retrieval.gallery:
+        image = model.encode_image(test_set[place]["image"][None])
+        slow = [model.similarity(image, sounds[other][None]).max() for other in retrieval.gallery]
+        assert rows[place] == pytest.approx(torch.stack(slow).numpy())
+    retrieval.rows = retrieval.rows[1:]  # an image that could not be read
+    assert retrieval.summary()["n"] == 6
 
 
 def test_ties_in_retrieval_are_drawn_by_lot():

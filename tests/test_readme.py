@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import REPO, TINY, run
 from scipy.io import wavfile
+from test_videos import write_clip
 
 from models.resnet import FrameNet
 from models.vggish import SoundNet
@@ -45,6 +46,9 @@ def custom(workplace):
     (folder / "clips").mkdir()
     cv2.imwrite(str(folder / "clips" / "a.png"), np.eye(64, dtype=np.uint8) * 255)
     shutil.copy(folder / "0.wav", folder / "clips" / "a.wav")
+    shutil.copy(folder / "0.png", folder / "photo.jpg")
+    shutil.copy(folder / "0.wav", folder / "sound.wav")
+    write_clip(folder / "video.mp4", seconds=1.0)
 
 
 def test_every_command_is_known_here():
@@ -92,6 +96,7 @@ COMMANDS = {
     ),
     "python test.py --testset flickr --weights_frame models/pretrain/frame_best.pth "
     "--weights_sound models/pretrain/sound_best.pth --ckpt runs/flickr": "--data_path Datasets/Demo --imgSize 64",
+    "python test.py --clip my/video.mp4 my/photo.jpg my/sound.wav": "--imgSize 64 --ckpt runs/clips",
     "python test.py model-free": "--testset demo",
     "python test.py compare A/results.json B/results.json": "",
 }

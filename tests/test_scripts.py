@@ -63,7 +63,7 @@ def test_the_story_from_nothing_to_results(workplace):
     assert json.loads((folder / "test" / "results.json").read_text())["arguments"]["imgSize"] == 64
 
     refused = fail(f"test.py compare {folder}/own/results.json {folder}/test/results.json", workplace)
-    assert "they differ in sounds ('own' and 'swapped')" in refused
+    assert "they differ in sounds ('own' and 'swapped (seed 12345)')" in refused
     free = run("test.py model-free --testset demo --rules median", workplace)
     assert "demo: 6 items" in free and "centred_disc" in free
 

@@ -16,6 +16,7 @@ from dataset.annotations import listed_boxes, silent_pairs
 from dataset.audio import RATE, SAMPLES
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths, make_row
 from dataset.test_sets import SwappedSounds
+from utils.fingerprint import describe_annotations
 
 PUBLIC = Path(__file__).parents[2] / "shared" / "metadata"
 CLIPS = [f"clip{i}_{i:06d}" for i in range(4)]
@@ -137,6 +138,7 @@ def test_avsbench_has_a_sound_for_several_frames_and_masks_where_they_are(tmp_pa
     write_media(root / "visual_frames/vid_0", root / "audio_wav/test", frames, ["vid_0"], ".png")
     boxes = build_test_set("avsbench_ms3", args(tmp_path))
     assert [item["gt_map"].mean() for item in boxes] == [0.25, 0.25]
+    assert describe_annotations(boxes.labels) == "in the lists"
     assert SwappedSounds(boxes).donors == [0, 1]  # there is no other sound
     (root / "gt_masks/vid_0").mkdir(parents=True)
     mask = np.zeros((100, 200, 3), np.uint8)
@@ -144,7 +146,11 @@ def test_avsbench_has_a_sound_for_several_frames_and_masks_where_they_are(tmp_pa
     cv2.imwrite(str(root / "gt_masks/vid_0/vid_0_1.png"), mask)
     masks = build_test_set("avsbench_ms3", args(tmp_path))
     assert masks[0]["gt_map"].mean() == 0.25 and masks[0]["gt_map"][:, :56].all()
-    assert "vid_0_2.png is missing among the masks" in masks[1]["error"]
+    assert "vid_0_2.png is missing: complete the masks" in masks[1]["error"]
+    before = describe_annotations(masks.labels)
+    assert before.startswith("2 .png files, sha256 ") and before == describe_annotations(masks.labels)
+    cv2.imwrite(str(root / "gt_masks/vid_0/vid_0_1.png"), mask[::-1, ::-1])
+    assert describe_annotations(masks.labels) != before
     listed(metadata, "avsbench_s4", [("a_1.png", "a.wav", [0, 0, 1, 1])])
     assert build_labels("avsbench_s4", tmp_path).classes == ["test"]  # the folder above the clip's
 

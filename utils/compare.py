@@ -9,8 +9,8 @@ from scipy.stats import binomtest
 
 from utils.metrics import SUCCESS, bootstrap, own_areas
 
-# What does not change an item's score. Of the rules, those that both results have are compared.
-MAY_DIFFER = ("n", "missing", "partial", "checkpoint", "code", "rules", "ogl")
+# What is compared, or does not change an item's score. Of the rules, those that both results have are compared.
+MAY_DIFFER = ("n", "missing", "partial", "method", "image_size", "checkpoint", "code", "rules", "ogl")
 
 
 def compare(first, second):
@@ -36,6 +36,10 @@ def compare(first, second):
     if not common or not rules:
         raise ValueError(f"{first} and {second} have no {'rule' if common else 'item'} in common: test both alike")
     lines = [f"A {first}: {len(tables[0])} items", f"B {second}: {len(tables[1])} items, {len(common)} common"]
+    for key in ("partial", "method", "image_size", "code"):
+        a, b = (one.get(key) for one in prints)
+        if a != b or (key == "partial" and a):
+            lines.append(f"{key.replace('_', ' ')}: A {a}, B {b}")
     for rule in rules:
         pairs = np.array([[float(table[item_id][rule]) for item_id in common] for table in tables])
         lines += [f"rule {rule}", *compare_pairs(pairs)]

@@ -28,7 +28,8 @@ def take_fingerprint(args, test_set, summary):
     return {
         "testset": args.testset,
         "lists": describe_lists(test_set.labels),
-        "sounds": "swapped" if args.swap_sounds else "own",
+        "annotations": describe_annotations(test_set.labels),
+        "sounds": f"swapped (seed {args.seed})" if args.swap_sounds else "own",
         "ogl": args.ogl,
         "rules": {rule: RULES[rule] for rule in args.rules},
         **PROTOCOL,
@@ -36,6 +37,8 @@ def take_fingerprint(args, test_set, summary):
         "n": summary["n"],
         "missing": len(summary["missing"]),
         "partial": summary["partial"],
+        "method": args.method,
+        "image_size": args.imgSize,
         "checkpoint": describe_checkpoint(args),
         "code": code_version(),
     }
@@ -46,6 +49,17 @@ def describe_lists(labels):
     known = {entry["sha256"] for entry in read_manifest()}
     digests = {path.name: sha256(path) for path in labels.lists}
     return [{"name": name, "sha256": digest, "published": digest in known} for name, digest in digests.items()]
+
+
+def describe_annotations(labels):
+    """Where the ground truth stands, and the sha256 over it where that is a file an item: their names and contents."""
+    files = [path for path in map(labels.annotation, range(len(labels))) if path]
+    if not files:
+        return "in the lists"
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b"missing") + b"\0")
+    return f"{len(files)} {files[0].suffix} files, sha256 {digest.hexdigest()}"
 
 
 def describe_checkpoint(args):

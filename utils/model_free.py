@@ -5,7 +5,7 @@ import numpy as np
 from utils.fingerprint import describe_lists
 from utils.metrics import ciou, success_auc
 from utils.predictors import score_predictors
-from utils.rules import GroundTruth, choose
+from utils.rules import RULES, GroundTruth, choose
 
 BATCH = 64
 
@@ -25,6 +25,7 @@ def tabulate(name, labels, rules):
     scores = score_labels(labels)
     lists = ", ".join(f"{one['name']} {one['sha256'][:8]}" for one in describe_lists(labels))
     lines = [f"{name}: {len(next(iter(scores.values())))} items ({lists}), cIoU / AUC in per cent"]
+    lines += [f"  {rule}: {RULES[rule]}" for rule in rules]
     lines.append(f"  {'':18}" + "".join(f"{rule:>18}" for rule in rules))
     for predictor, values in scores.items():
         ious = [choose(values, rule)[0] for rule in rules]

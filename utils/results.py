@@ -20,7 +20,7 @@ def write_results(folder, results, evaluation):
         lines = csv.writer(file)
         lines.writerow(["id", "iou", "class", "box_area", *rules])
         for i, item in enumerate(evaluation.items):
-            scores = [f"{values[i]:.6g}" for values in ious.values()]
+            scores = [f"{values[i]:.9g}" for values in ious.values()]
             lines.writerow([item["id"], scores[0], item["class"] or "", f"{item['box_area']:.6g}", *scores])
 
 

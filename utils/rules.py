@@ -61,9 +61,8 @@ def score_maps(heat, truth):
     """
     heat = heat.reshape(len(heat), PIXELS)
     level = (heat * np.float32(LEVELS)).astype(np.uint16)
-    cells = (
-        3 * row + code for row, code in zip(level, truth.code, strict=True)
-    )  # one map at a time stays in the cache
+    # One map at a time stays in the cache.
+    cells = (3 * row + code for row, code in zip(level, truth.code, strict=True))
     held = np.stack([np.bincount(row, minlength=3 * (LEVELS + 1)) for row in cells]).reshape(len(heat), -1, 3)
     held = held[:, ::-1].cumsum(axis=1)[:, ::-1]  # pixels of each code at a level or above it
     halves = np.full(len(heat), PIXELS // 2)
