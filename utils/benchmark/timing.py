@@ -25,8 +25,14 @@ def one_thread():
 
 def alternate(cases, count):
     """Median seconds an item of each case: all of them in every round, so that the machine's moods hit them alike."""
-    rounds = [{name: timed(function, count) for name, function in cases.items()} for _ in range(ROUNDS)]
-    return {name: median(one[name] for one in rounds) for name in cases}
+    rounds = take_rounds({name: (function, count) for name, function in cases.items()})
+    return {name: median(seconds) for name, seconds in rounds.items()}
+
+
+def take_rounds(cases):
+    """Seconds an item of each case in each round: {name: (function, count)} -> {name: [seconds, ...]}."""
+    rounds = [{name: timed(*case) for name, case in cases.items()} for _ in range(ROUNDS)]
+    return {name: [one[name] for one in rounds] for name in cases}
 
 
 def timed(function, count):
