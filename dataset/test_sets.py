@@ -151,17 +151,19 @@ class SwappedSounds(Dataset):
     """A test set whose items sound like another item: what the sound decides shows in the fall of the score.
 
     Each item is given the sound of a random one (seeded): of a class that is seen but silent in it, where the set
-    tells and has one; else of another class; else any other.
+    tells and has one; else of another class; else any other. Items whose files are missing give none.
     """
 
     def __init__(self, test_set, seed=0):
         self.test_set, self.labels, self.ids = test_set, test_set.labels, test_set.ids
-        rng = np.random.default_rng(seed)
+        rng, missing = np.random.default_rng(seed), test_set.find_missing()
+        self.at_hand = np.array([item_id not in missing for item_id in self.ids])
         self.donors = [int(rng.choice(self._candidates(index))) for index in range(len(test_set))]
 
     def _candidates(self, index):
         classes, silent = self.labels.classes, self.labels.silent
-        others = np.flatnonzero(np.array(self.labels.sounds) != self.labels.sounds[index])  # some share a sound
+        differs = np.array(self.labels.sounds) != self.labels.sounds[index]  # some share a sound
+        others = np.flatnonzero(differs & self.at_hand)
         if classes:
             heard = np.array(classes)[others]
             for choice in (np.isin(heard, silent[index] if silent else []), heard != classes[index]):

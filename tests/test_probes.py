@@ -210,6 +210,16 @@ def test_retrieval_asks_the_method_about_every_pair_of_the_gallery(monkeypatch):
     assert retrieval.summary()["n"] == 6
 
 
+def test_items_that_are_not_there_lend_no_sound(monkeypatch):
+    gone = {f"i{k}": "is missing" for k in (0, 3, 4, 8)}
+    monkeypatch.setattr(OneHotSet, "find_missing", lambda self: gone)
+    test_set = OneHotSet(9)
+    result, (negative, retrieval) = look(test_set, skip_missing=True)
+    assert not {f"i{k}" for k in negative.donors} & set(gone) and set(retrieval.gallery) == {1, 2, 5, 6, 7}
+    assert negative.sounds[[0, 3, 4, 8]].isnan().all() and negative.sounds[[1, 2, 5, 6, 7]].isfinite().all()
+    assert negative.summary()["other_clip"]["share"] == 0 and retrieval.summary()["n"] == 5
+
+
 def test_ties_in_retrieval_are_drawn_by_lot():
     """A collapsed model finds as much as chance, however its ties are ordered."""
     names = np.arange(20)

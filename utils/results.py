@@ -30,7 +30,7 @@ def table(by_rule):
     for rule, numbers in by_rule.items():
         chosen = f", here {numbers['threshold']:.2f}" if "threshold" in numbers else ""
         lines += ["", f"rule {rule}: {RULES[rule]}{chosen}"]
-        lines.append(f"  {'':18} {'cIoU':22} {'AUC':22} {'mean IoU':>8} {'cIoU@0.3':>8} {'area':>5}")
+        lines.append(f"  {'':18} {'cIoU':23} {'AUC':23} {'mean IoU':>8} {'cIoU@0.3':>8} {'area':>5}")
         rows = {"model": numbers, **numbers["audio_free"], ORACLE: numbers[ORACLE], **numbers.get("object_guided", {})}
         lines += [f"  {name:18} {row_of(values)}" for name, values in rows.items()]
         for extra in ("detection", "several"):
@@ -43,7 +43,7 @@ def row_of(numbers):
     """One row of a table: per cent, with 95 % intervals."""
     per_cent = {key: 100 * np.array(value) for key, value in numbers.items() if key.startswith(("ciou", "auc", "mean"))}
     scores = "".join(
-        f"{per_cent[key]:5.2f} [{per_cent[f'{key}_95'][0]:5.2f}, {per_cent[f'{key}_95'][1]:5.2f}]".ljust(23)
+        f"{per_cent[key]:5.2f} [{per_cent[f'{key}_95'][0]:5.2f}, {per_cent[f'{key}_95'][1]:5.2f}]".ljust(24)
         for key in ("ciou", "auc")
     )
     return f"{scores}{per_cent['mean_iou']:8.2f} {per_cent['ciou_0.3']:8.2f} {numbers['predicted_area']:5.2f}"

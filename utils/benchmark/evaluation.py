@@ -1,7 +1,6 @@
 """What scoring costs: python -m utils.benchmark eval"""
 
 import platform
-import time
 
 import cv2
 import numpy as np
@@ -11,69 +10,79 @@ from dataset.annotations import GT_SIZE, vggss_map
 from models.resnet import FrameNet
 from models.sacl import SACL
 from models.vggish import SoundNet
-from utils.benchmark.timing import ROUNDS, alternate, one_thread
+from utils.benchmark.timing import ROUNDS, one_thread, take_rounds
 from utils.evaluation import Evaluation, heat_maps, score
 from utils.metrics import min_max
-from utils.predictors import gaussian_map
+from utils.predictors import SIGMA, gaussian_map
 from utils.rules import COLUMNS, RULES, SWEEP, WIDTH, GroundTruth, score_maps
 
 MAPS = 5158  # of VGG-SS
 BATCH = 64
+FORWARD = "the model's forward pass, float32"
+OURS, OURS_ALL = "this evaluator, the model's maps", "this evaluator, with the predictors without a model"
+SUMMARY = "the summary of all of them, with intervals"
+PLAIN, PLAIN_ALL = (
+    "map by map with OpenCV, NumPy, the model's maps",
+    "map by map with OpenCV, NumPy, with the predictors",
+)
 
 
 def benchmark_eval(maps=MAPS, size=GT_SIZE):
-    """Prints ms a map of the model's forward pass on images of `size`, of scoring by all rules with the predictors that
-    have no model, and of the same done map by map; and seconds of the summaries of `maps` items. One thread."""
+    """Prints ms a map, and the spread, of the model's forward pass on images of `size` (random weights, a batch a
+    round, scaled), of scoring by all rules with the predictors that have no model, of the summary of `maps` items with its
+    intervals, and of the same scores taken map by map. One thread, all cases in every round."""
     similarity, gt = make_items(BATCH)
     model, ids = SACL(FrameNet(), SoundNet()).eval(), list(range(BATCH))
     image, spect = torch.randn(8, 3, size, size), torch.randn(8, 3, 1, 96, 64)
-    predictors = {**straight_predictors(), "oracle": None}
+    predictors = straight_predictors()
 
     def forward(_):
         with torch.no_grad():
             model.localize(image, spect)
 
-    def straight(i):
-        plain_scores(straight_heat(similarity[i].numpy()), gt[i])
-
-    def straight_with_predictors(i):
-        straight(i)
-        for heat in predictors.values():
-            plain_scores(gt[i] if heat is None else heat, gt[i])
-
     def quick(_):
         score_maps(heat_maps(similarity, ids), GroundTruth(gt))
 
     def quick_with_predictors(_):
-        score(ids, heat_maps(similarity, ids), gt)
+        return score(ids, heat_maps(similarity, ids), gt)
+
+    def straight(i):
+        return plain_scores(straight_heat(similarity[i % BATCH].numpy()), gt[i % BATCH])
+
+    def straight_with_predictors(i):
+        for heat in (straight_heat(similarity[i].numpy()), *predictors, gt[i]):
+            plain_scores(heat, gt[i])
 
     with one_thread():
-        passes = alternate({"forward": forward}, 2)["forward"] / len(image)
-        quickly = alternate({"model": quick, "all": quick_with_predictors}, 2)
-        plainly = alternate({"model": straight, "all": straight_with_predictors}, 16)
-        rows = score(ids, heat_maps(similarity, ids), gt)
-        expected = [plain_scores(straight_heat(similarity[i].numpy()), gt[i]) for i in ids]
-        largest = max(np.abs(row["scores"]["model"][0] - one).max() for row, one in zip(rows, expected, strict=True))
-        summary = seconds_of_summaries(rows, maps)
-
-    quickly = {name: seconds / BATCH for name, seconds in quickly.items()}
-    lines = {
-        "the model's forward pass, float32": passes,
-        "this evaluator, the model's maps": quickly["model"],
-        "this evaluator, with the five predictors without a model": quickly["all"],
-        "map by map with OpenCV and NumPy, the model's maps": plainly["model"],
-        "map by map with OpenCV and NumPy, with the predictors": plainly["all"],
-    }
-    print(f"one core of {platform.machine()}, medians of {ROUNDS} rounds; {len(RULES)} rules, {WIDTH} regions a map")
-    print(f"{'':58} {'ms a map':>9} {f'{maps} maps, s':>14}")
-    for name, seconds in lines.items():
-        print(f"{name:58} {1000 * seconds:9.2f} {maps * seconds:14.1f}")
-    print(f"{'the intervals of all of them, once':58} {'':9} {summary:14.1f}")
-    whole = quickly["all"] + summary / maps
-    print(f"evaluator / forward pass, with predictors and intervals: {whole / passes:.3f}")
-    ratios = [f"{plainly[name] / quickly[name]:.1f}" for name in ("model", "all")]
-    print(f"map by map / evaluator: {ratios[0]}, with the predictors {ratios[1]}")
+        forward(0)  # the kernels are chosen
+        rows = quick_with_predictors(0)
+        evaluation = build_evaluation(rows, maps)
+        cases = {  # function, calls a round, items a call
+            FORWARD: (forward, 1, len(image)),
+            OURS: (quick, 4, BATCH),
+            OURS_ALL: (quick_with_predictors, 4, BATCH),
+            SUMMARY: (lambda _: evaluation.summary([*RULES]), 1, maps),
+            PLAIN: (straight, 16, 1),
+            PLAIN_ALL: (straight_with_predictors, 16, 1),
+        }
+        rounds = take_rounds({name: case[:2] for name, case in cases.items()})
+        largest = max(np.abs(rows[i]["scores"]["model"][0] - straight(i)).max() for i in ids)
+    seconds = {name: np.array(rounds[name]) / cases[name][2] for name in cases}
+    print(f"one core of {platform.machine()}, {ROUNDS} rounds; {len(RULES)} rules, {WIDTH} regions a map")
+    print(f"{'':52} {'ms a map':>9} {'least':>8} {'most':>8} {f'{maps} maps, s':>14}")
+    for name, values in seconds.items():
+        least, middle, most = 1000 * np.quantile(values, [0, 0.5, 1])
+        print(f"{name:52} {middle:9.3f} {least:8.3f} {most:8.3f} {maps * middle / 1000:14.1f}")
+    whole = seconds[OURS_ALL] + seconds[SUMMARY]
+    print(f"evaluator with predictors and intervals / forward pass: {spread(whole / seconds[FORWARD])}")
+    print(f"map by map / evaluator: {spread(seconds[PLAIN] / seconds[OURS])}")
+    print(f"map by map / evaluator, both with predictors: {spread(seconds[PLAIN_ALL] / seconds[OURS_ALL])}")
     print(f"largest difference of their IoUs: {largest:.1e}")
+
+
+def spread(ratios):
+    """Median, least and most of the rounds' ratios."""
+    return "{1:.3g} ({0:.3g} to {2:.3g})".format(*np.quantile(ratios, [0, 0.5, 1]))
 
 
 def make_items(count):
@@ -94,12 +103,7 @@ def straight_predictors():
     """Heat maps that know neither image nor sound, which go through the same rules as the model's."""
     offset = np.abs(np.arange(GT_SIZE, dtype=np.float32) - (GT_SIZE - 1) / 2)
     square, disc = np.maximum(offset[:, None], offset), np.square(offset)[:, None] + np.square(offset)
-    return {
-        "whole_image": np.ones((GT_SIZE, GT_SIZE), np.float32),
-        "centred_square": min_max(-square),
-        "centred_disc": min_max(-disc),
-        "centred_gaussian": gaussian_map(80).astype(np.float32),
-    }
+    return np.ones_like(disc), min_max(-square), min_max(-disc), gaussian_map(SIGMA).astype(np.float32)
 
 
 def plain_scores(heat, gt):
@@ -116,12 +120,9 @@ def plain_scores(heat, gt):
     return scores
 
 
-def seconds_of_summaries(rows, maps):
-    """Seconds of the scores with their intervals, by all rules, of so many items."""
+def build_evaluation(rows, maps):
+    """An Evaluation of `maps` items that repeats these rows of scores."""
     chosen = [rows[i % len(rows)] for i in range(maps)]
     scores = {name: np.stack([row["scores"][name] for row in chosen]) for name in rows[0]["scores"]}
     nothing = {"class": None, "sounding": None, "group": None}
-    evaluation = Evaluation([{**row, **nothing} for row in chosen], scores, [], [])
-    started = time.perf_counter()
-    evaluation.summary(list(RULES))
-    return time.perf_counter() - started
+    return Evaluation([{**row, **nothing} for row in chosen], scores, [], [])

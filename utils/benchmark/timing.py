@@ -25,19 +25,18 @@ def one_thread():
 
 def alternate(cases, count):
     """Median seconds an item of each case."""
-    return {name: median(times) for name, times in rounds_of(cases, count, ROUNDS).items()}
+    rounds = take_rounds({name: (function, count) for name, function in cases.items()})
+    return {name: median(seconds) for name, seconds in rounds.items()}
 
 
-def rounds_of(cases, count, rounds, warm_up=0):
-    """Seconds an item of each case, one for each round: every round has all cases, so that the machine's moods hit them
-    alike. warm_up: rounds before the first that counts."""
-    seconds = {name: [] for name in cases}
-    for number in range(warm_up + rounds):
-        for name, function in cases.items():
-            taken = timed(function, count)
-            if number >= warm_up:
-                seconds[name].append(taken)
-    return seconds
+def take_rounds(cases, rounds=None, warm_up=0):
+    """Seconds an item of each case in each round: {name: (function, count)} -> {name: [seconds, ...]}.
+
+    Every round has all cases, so that the machine's moods hit them alike. rounds: None for ROUNDS; warm_up: rounds
+    before them that do not count.
+    """
+    taken = [{name: timed(*case) for name, case in cases.items()} for _ in range(warm_up + (rounds or ROUNDS))]
+    return {name: [one[name] for one in taken[warm_up:]] for name in cases}
 
 
 def timed(function, count):

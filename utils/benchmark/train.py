@@ -17,7 +17,7 @@ from models.vggish import SoundNet
 from utils.benchmark.data import cycle_over, read_clock, write_sets
 from utils.benchmark.flops import describe_sspl_costs
 from utils.benchmark.published import PublishedProcedure, published_step
-from utils.benchmark.timing import rounds_of
+from utils.benchmark.timing import take_rounds
 from utils.health import Guard
 from utils.precision import choose_autocast
 
@@ -50,7 +50,8 @@ def benchmark_train(device, batches, size=224, compiled=False, method="sacl", ro
             if compiled:
                 step = TrainingStep(method, folders["uint8"], batch, size, device, "auto", workers, compiled=True)
                 cases["+ data, auto, compiled"] = step.with_data
-            print_table(rounds_of(cases, 1, rounds, WARM_UP), batch, size, device)
+            seconds = take_rounds({name: (step, 1) for name, step in cases.items()}, rounds, WARM_UP)
+            print_table(seconds, batch, size, device)
 
 
 def print_table(seconds, batch, size, device):
