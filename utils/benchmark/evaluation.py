@@ -29,8 +29,8 @@ PLAIN, PLAIN_ALL = (
 
 def benchmark_eval(maps=MAPS, size=GT_SIZE):
     """Prints ms a map, and the spread, of the model's forward pass on images of `size` (random weights, a batch a
-    round, scaled), of scoring by all rules with the predictors that have no model, of the summary of `maps` items with its
-    intervals, and of the same scores taken map by map. One thread, all cases in every round."""
+    round, scaled), of scoring by all rules with the predictors that have no model, of the summary of `maps` items with
+    its intervals, and of the same scores taken map by map. One thread, all cases in every round."""
     similarity, gt = make_items(BATCH)
     model, ids = SACL(FrameNet(), SoundNet()).eval(), list(range(BATCH))
     image, spect = torch.randn(8, 3, size, size), torch.randn(8, 3, 1, 96, 64)
