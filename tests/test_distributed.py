@@ -95,7 +95,7 @@ def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(world, tmp_
         assert shared["signs"]["sound_spread"].item() == pytest.approx(whole["signs"]["sound_spread"].item(), rel=1e-5)
         for kind in ("grads", "buffers"):
             for a, b in zip(whole[kind], shared[kind], strict=True):
-                assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+                assert torch.allclose(a, b, rtol=1e-5, atol=1e-5 * float(a.abs().max())), (a - b).abs().max()
     assert sorted(many["items"]) == list(range(5)) and many["largest"] == world - 1
     whole = one["shares"][0][1]  # the same batches of the same epoch, in parts
     parts = [sum((batches[step] for _, batches in many["shares"]), []) for step in range(len(whole))]
