@@ -18,6 +18,7 @@ from utils.errors import one_sentence_errors
 from utils.evaluation import build_test_loader, evaluate
 from utils.health import Guard
 from utils.interrupt import Interrupt
+from utils.memory import keep_freed_memory
 from utils.precision import choose_autocast
 from utils.progress import Progress
 from utils.run_log import RunLog
@@ -34,6 +35,7 @@ def main():
 
 def train(args, device):
     seed_everything(args.seed)
+    keep_freed_memory()
     run = RunLog(args)
     model, trained = build_networks(args, device)
     train_loader, test_loaders = build_loaders(args, device, model)

@@ -19,6 +19,7 @@ from utils.benchmark.flops import describe_sspl_costs
 from utils.benchmark.published import PublishedProcedure, published_step
 from utils.benchmark.timing import take_rounds
 from utils.health import Guard
+from utils.memory import keep_freed_memory
 from utils.precision import choose_autocast
 
 WARM_UP = 1  # rounds that do not count: the workers start, the kernels are chosen
@@ -75,10 +76,15 @@ class PublishedTraining:
         self.held = [self.data[i] for i in range(batch)]
 
     def without_data(self, index):
-        published_step(self.model, self.optimizer, self.held)
+        self._step(lambda: self.held)
 
     def with_data(self, index):
-        published_step(self.model, self.optimizer, [self.data[i] for i in range(self.batch)])
+        self._step(lambda: [self.data[i] for i in range(self.batch)])
+
+    def _step(self, samples):
+        keep_freed_memory(False)  # main.py's choice, not the published program's
+        published_step(self.model, self.optimizer, samples())
+        keep_freed_memory()
 
 
 class TrainingStep:
@@ -86,6 +92,7 @@ class TrainingStep:
 
     def __init__(self, method, folder, batch, size, device, precision, workers, compiled=False):
         args = parse_args(["--method", method, "--train_from_scratch", "1", "--trainset", "flickr10k"])
+        keep_freed_memory()
         self.model = build_model(args).to(device, memory_format=torch.channels_last)
         if compiled:
             self.model.compile()
