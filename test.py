@@ -16,7 +16,7 @@ from utils.fingerprint import describe_checkpoint, take_fingerprint
 from utils.model_free import tabulate
 from utils.probes import build_probes
 from utils.report import Illustrated, save_report
-from utils.results import probe_lines, table, write_results
+from utils.results import further_tables, table, write_results
 from utils.visualize import save_overlays
 
 SHOWN = 20  # items left out that are named on the screen
@@ -62,8 +62,7 @@ def report(evaluation, probed, test_set, args):
     partial = f", PARTIAL: {len(evaluation.missing)} left out" if evaluation.missing else ""
     print(f"{args.method} on test set {args.testset}, {results['n']} items{partial}, sounds: {made_by['sounds']}")
     print("Per cent, 95 % intervals")
-    lines = [*table(results["rules"]), *(line for name in probed for line in probe_lines(name, probed[name]))]
-    print("\n".join(lines))
+    print("\n".join([*table(results["rules"]), *further_tables(results)]))
     for item in evaluation.missing[:SHOWN]:
         print(f"  left out: {item['id']}: {item['error']}")
     if len(evaluation.missing) > SHOWN:

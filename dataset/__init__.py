@@ -36,8 +36,8 @@ VGGSS_FOLDERS = {"custom": "Custom", "demo": "Demo/VGG-Sound"}
 EXTENDED = {"flickr_extended": "flickr250", "vggss_extended": "vggss5158"}  # with pairs in which nothing seen sounds
 LISTED = {  # folder, suffix of the images, and what their names tell
     "is3": ("IS3", ".jpg", {"several": True, "classes": "thing"}),
-    "avsbench_s4": ("AVSBench/S4", ".png", {"classes": "topic"}),
-    "avsbench_ms3": ("AVSBench/MS3", ".png", {}),
+    "avsbench_s4": ("AVSBench/S4", ".png", {"frames": True, "classes": "topic"}),
+    "avsbench_ms3": ("AVSBench/MS3", ".png", {"frames": True}),
     "vpo_ss": ("VPO/SS", ".jpg", {}),
     "vpo_ms": ("VPO/MS", ".jpg", {"several": True}),
 }

@@ -25,10 +25,10 @@ class Labels:
     ids: of the items; images, sounds: the id of the frame and of the sound of each (the item's own, but where pairs
     are listed); lists: the files that say so. classes: the class of each item, silent: the classes of what is seen but
     not heard in it, sounding: whether anything seen in it sounds, groups: the image of which it is one of several
-    sounding things; each None where the benchmark does not tell.
+    sounding things, videos: the video of which it is a frame; each None where the benchmark does not tell.
     """
 
-    classes = silent = sounding = groups = None
+    classes = silent = sounding = groups = videos = None
 
     def __init__(self, ids, lists):
         self.ids, self.lists = ids, [Path(path) for path in lists]
@@ -104,17 +104,20 @@ class VGGSSLabels(Labels):
 class ListedLabels(Labels):
     """IS3, VPO and AVSBench: a JSON file that names image, sound and box of each item.
 
-    several: names are <image>_<thing>, one of several things that sound in an image. classes: "thing" or "topic", where
-    that is the class. masks: a folder of PNG files that take the place of the boxes (AVSBench's own ground truth).
+    several: names are <image>_<thing>, one of several things that sound in an image. frames: images are frames of a
+    video, which the sound is named after. classes: "thing" or "topic", where that is the class. masks: a folder of PNG
+    files that take the place of the boxes (AVSBench's own ground truth).
     """
 
-    def __init__(self, boxes, several=False, classes=None, masks=None):
+    def __init__(self, boxes, several=False, frames=False, classes=None, masks=None):
         items = listed_boxes(boxes)
         super().__init__([item["image"] for item in items], [boxes])
         self.sounds = [item["audio"] for item in items]
         self.boxes = [item["box"] for item in items]
         if several:
             self.groups = [item_id.rpartition("_")[0] for item_id in self.ids]
+        if frames:
+            self.videos = self.sounds
         if classes:
             self.classes = [item["topic"] if classes == "topic" else item["image"].rpartition("_")[2] for item in items]
         self.masks_folder = masks and Path(masks)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from test_losses import random_inputs
+from test_probes import OneHotSet, look
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -100,6 +101,33 @@ def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(world, tmp_
     whole = one["shares"][0][1]  # the same batches of the same epoch, in parts
     parts = [sum((batches[step] for _, batches in many["shares"]), []) for step in range(len(whole))]
     assert parts == whole
+
+
+def share_of_a_test(rank, world):
+    """Scores of seven items, one of which cannot be read, with all probes; the gathered order of items and pictures."""
+    test_set = OneHotSet(7)
+    test_set.find_missing = lambda: {}
+    spect = test_set.spect
+
+    def unreadable(index):
+        if index == 2:
+            raise ValueError("i2.wav cannot be read")
+        return spect(index)
+
+    test_set.spect = unreadable
+    test_set.labels.videos = ["x", "x", "x", "y", "y", "z", "z"]
+    result, probes = look(test_set, skip_missing=True, num_visual=3)
+    probed = {probe.name: probe.summary() for probe in probes}
+    return {"ids": [item["id"] for item in result.items], **result.summary(["fixed0.5", "median"]), **probed}
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_scores_do_not_depend_on_the_number_of_processes(world, tmp_path):
+    """Seven items are shared unevenly, and one is missing: each other one counts once."""
+    one, many = (in_processes(n, tmp_path, share_of_a_test) for n in (1, world))
+    assert one["ids"] == ["i0", "i1", "i3", "i4", "i5", "i6"] and one["n"] == 6 and one["partial"]
+    assert one["missing"] == [{"id": "i2", "error": "i2.wav cannot be read"}] and one["ciou"] == 1
+    assert many == one
 
 
 def share_of_a_step(rank, world):

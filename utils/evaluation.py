@@ -17,6 +17,7 @@ from utils.metrics import min_max, summarise_all
 from utils.predictors import AUDIO_FREE, ORACLE, score_predictors
 from utils.rules import PIXELS, RULES, GroundTruth, choose, score_maps
 from utils.seed import start_worker
+from utils.segmentation import frame_scores, segmentation_scores
 
 HEADLINE = "fixed0.5"  # the papers' rule: what a score is called where no other rule is named
 
@@ -26,8 +27,9 @@ class Evaluation:
     """Scores of a test set.
 
     items: one dict an item that was read, in the set's order: id, iou (by HEADLINE), has_box, box_area (share of the
-    image), similarity (h, w) as the model gave it; class, sounding and group, None where the set does not tell; and
-    where it tells what sounds, confidence; and of an Illustrated test set illustration (utils/report).
+    image), similarity (h, w) as the model gave it; class, sounding, group and video, None where the set does not tell;
+    where it tells what sounds, confidence; of a video's frame f_curve and frame_iou (utils.segmentation); and of an
+    Illustrated test set illustration (utils/report).
     scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of AUDIO_FREE, ORACLE, and the maps of an
     ObjectPrior where there is one.
     missing: {"id", "error"} of the others. pictures: for the first items, id, iou, frame (size, size, 3) uint8,
@@ -46,6 +48,7 @@ class Evaluation:
         return {
             **next(iter(by_rule.values())),
             **({"rules": by_rule} if rules else {}),
+            **({"segmentation": self.segmentation()} if self.items[0]["video"] else {}),
             "without_box": [item["id"] for item in self.items if not item["has_box"] and item["sounding"] is not False],
             "missing": self.missing,
             "partial": bool(self.missing),
@@ -72,6 +75,11 @@ class Evaluation:
         if self.items[0]["group"]:
             by_rule["several"] = interactive_scores(ious["model"], [item["group"] for item in self.items])
         return by_rule
+
+    def segmentation(self):
+        """AVSBench's scores, which have thresholds of their own, of a set whose items are frames of videos."""
+        curves, ious, videos = ([item[key] for item in self.items] for key in ("f_curve", "frame_iou", "video"))
+        return segmentation_scores(np.array(curves), np.array(ious), videos)
 
 
 def build_test_loader(test_set, batch_size, workers):
@@ -110,6 +118,8 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(),
         sure = confidence(maps) if labels.sounding else [None] * len(ids)
         kept = {"similarity": similarity.float().cpu().numpy(), "confidence": sure}
         kept["illustration"] = batch.get("illustration", [None] * len(ids))
+        if labels.videos:
+            kept["f_curve"], kept["frame_iou"] = frame_scores(heat, gt)
         rows += [row | {key: values[i] for key, values in kept.items()} for i, row in enumerate(scored)]
         for i in range(min(len(ids), num_visual - len(pictures))):
             picture = {"id": ids[i], "iou": scored[i]["iou"], "frame": denormalise(batch["image"][i])}
@@ -148,7 +158,8 @@ def join(rows, missing, pictures, labels, place):
         raise ValueError("there is no item to score: check the test list and the files it names")
     scores = {name: np.stack([row["scores"][name] for row in rows]) for name in rows[0]["scores"]}
     items = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
-    for key, values in (("class", labels.classes), ("sounding", labels.sounding), ("group", labels.groups)):
+    told = {"class": labels.classes, "sounding": labels.sounding, "group": labels.groups, "video": labels.videos}
+    for key, values in told.items():
         for item in items:
             item[key] = values[place[item["id"]]] if values else None
     return Evaluation(items, scores, missing, pictures)

@@ -9,6 +9,8 @@ from utils.files import replacing, write_text
 from utils.predictors import ORACLE
 from utils.rules import RULES, choose
 
+FURTHER = ("segmentation", "negative_audio", "retrieval")  # measures with thresholds of their own, or none
+
 
 def write_results(folder, results, evaluation):
     """results.json with the named numbers, and per_sample.csv with a line an item: id, iou (by the first rule), class,
@@ -49,13 +51,24 @@ def row_of(numbers):
     return f"{scores}{per_cent['mean_iou']:8.2f} {per_cent['ciou_0.3']:8.2f} {numbers['predicted_area']:5.2f}"
 
 
-def probe_lines(name, numbers):
-    """Lines for the screen of a probe's numbers."""
-    lines = ["", name.replace("_", " ")]
-    for key, value in numbers.items():
-        if isinstance(value, dict):
-            plain = {part: number for part, number in value.items() if not isinstance(number, list)}
-            lines.append(f"  {key}: " + ", ".join(f"{part} {number:.4g}" for part, number in plain.items()))
-        else:
-            lines.append(f"  {key}: {value:.4g}")
+def further_tables(results):
+    """Lines for the screen of what FURTHER measures found: a line for each part of one, after its own numbers."""
+    lines = []
+    for name in (name for name in FURTHER if name in results):
+        lines += ["", name.replace("_", " ")]
+        for part, numbers in parts_of(results[name]).items():
+            plain = [f"{key} {value:.4g}" for key, value in numbers.items() if not isinstance(value, list)]
+            lines.append(f"  {part}{part and ': '}{', '.join(plain)}")
     return lines
+
+
+def parts_of(numbers):
+    """Nested dicts of numbers -> {path: numbers}, the numbers at the top under ""; a path is names joined by ", "."""
+    found, own = {}, {key: value for key, value in numbers.items() if not isinstance(value, dict)}
+    if own:
+        found[""] = own
+    for name, part in numbers.items():
+        if isinstance(part, dict):
+            inner = parts_of(part).items()
+            found |= {f"{name}, {path}" if path else name: values for path, values in inner}
+    return found

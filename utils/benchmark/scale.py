@@ -46,12 +46,12 @@ def benchmark_scale(device, batches, sizes, loss_batches, processes, samples_per
         seconds, gib = in_processes(1, loss_cost, batch, str(device))
         print(f"{batch:6} {seconds:9.2f} {gib:7.2f}   (all pairs at once: {2 * batch**2 * 16 * 4 / 2**30:.2f})")
     measured = samples_per_second is None
-    print_plan(max(rates.values()) if measured else samples_per_second, measured)
+    print_plan(max(rates[batch, sizes[-1]] for batch in batches) if measured else samples_per_second, measured)
 
 
 def print_plan(rate, measured):
     """Hours and gigabytes from samples/s of one device."""
-    source = f"measured above: {rate:.1f}" if measured else f"given: {rate:.1f}"
+    source = f"measured above with the largest views: {rate:.1f}" if measured else f"given: {rate:.1f}"
     print(f"{EPOCHS} epochs; samples/s of one device {source}; several: extrapolated, none waiting for another")
     print(f"{'set':>6} {'GB':>8}" + "".join(f"{f'{n} devices, h':>15}" for n in DEVICES))
     for name, clips in SETS.items():

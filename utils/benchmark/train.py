@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -68,23 +70,31 @@ def print_table(seconds, batch, size, device):
 
 
 class PublishedTraining:
-    """Steps of the published procedure, in one process, on samples it holds or makes first."""
+    """Steps of the published procedure on samples that it holds, or makes first, without workers.
+
+    They run in a process of their own, as memory that main.py's steps keep would make them faster.
+    """
 
     def __init__(self, folder, batch):
-        self.data, self.batch, self.model = PublishedProcedure(folder), batch, SACL(FrameNet(), SoundNet())
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), 2e-4)
-        self.held = [self.data[i] for i in range(batch)]
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), _start_published, (folder, batch))
 
     def without_data(self, index):
-        self._step(lambda: self.held)
+        self.pool.submit(_published_step, held=True).result()
 
     def with_data(self, index):
-        self._step(lambda: [self.data[i] for i in range(self.batch)])
+        self.pool.submit(_published_step, held=False).result()
 
-    def _step(self, samples):
-        keep_freed_memory(False)  # main.py's choice, not the published program's
-        published_step(self.model, self.optimizer, samples())
-        keep_freed_memory()
+
+def _start_published(folder, batch):
+    """In the other process: what its steps need."""
+    global published
+    data, model = PublishedProcedure(folder), SACL(FrameNet(), SoundNet())
+    published = data, model, torch.optim.AdamW(model.parameters(), 2e-4), [data[i] for i in range(batch)]
+
+
+def _published_step(held):
+    data, model, optimizer, samples = published
+    published_step(model, optimizer, samples if held else [data[i] for i in range(len(samples))])
 
 
 class TrainingStep:

@@ -50,6 +50,7 @@ function showPage(page, chosen = 0) {
   state.page = Math.min(Math.max(page, 0), pages() - 1);
   state.turn += 1;
   player.pause();
+  state.playing = null; // its address goes with the tile
   for (const tile of state.tiles.values()) if (tile.item) closeItem(tile.item);
   state.tiles.clear();
   const start = state.page * PER_PAGE;
@@ -158,7 +159,13 @@ for (const name of ["play", "pause", "ended", "emptied"]) player.addEventListene
 
 async function openDialog(i) {
   state.wanted = i;
-  const item = await openItem(i);
+  let item;
+  try {
+    item = await openItem(i);
+  } catch (error) {
+    byId("item-title").textContent = `${items.id[i]} cannot be shown: ${error.message}`;
+    return;
+  }
   if (state.wanted !== i) { closeItem(item); return; } // the next one was asked for meanwhile
   if (state.opened) closeItem(state.opened);
   state.opened = item;

@@ -4,6 +4,7 @@ import math
 
 from utils.metrics import summarise
 from utils.predictors import ORACLE
+from utils.results import FURTHER, parts_of
 from utils.rules import RULES
 
 HEADINGS = {
@@ -19,7 +20,6 @@ SIZES = {"small": (32 / 224) ** 2, "medium": (96 / 224) ** 2, "large": (144 / 22
 NO_BOX = "no valid box"
 ENOUGH = 10  # items from which on an interval is given
 GUIDED = "object_guided"
-PROBES = ("negative_audio", "retrieval")  # what results has beside the rules
 
 
 def headline(results):
@@ -57,7 +57,7 @@ def _flatten(path, value):
 
 def tables(results):
     """For each rule a table, its rows the model and what there is without one, and what else was found by that rule;
-    then what the probes found."""
+    then what the measures found that have no rule."""
     found = []
     for rule, numbers in results["rules"].items():
         free = {**numbers["audio_free"], ORACLE: numbers[ORACLE]}
@@ -66,11 +66,9 @@ def tables(results):
         found.append(_table(f"Rule {rule}: {RULES[rule]}", rows))
         for extra in (key for key in ("detection", "several") if key in numbers):
             found.append(_table(f"Rule {rule}, {extra}", [_row("model", numbers[extra])]))
-    for probe in (key for key in PROBES if key in results):
-        parts = {key: part for key, part in results[probe].items() if isinstance(part, dict)}
-        own = _row("all", results[probe])
-        rows = [*([own] if own["numbers"] else []), *(_row(key, part) for key, part in parts.items())]
-        found.append(_table(probe.replace("_", " "), rows))
+    for name in (key for key in FURTHER if key in results):
+        rows = [_row(part or "all", numbers) for part, numbers in parts_of(results[name]).items()]
+        found.append(_table(name.replace("_", " "), rows))
     return found
 
 
