@@ -49,6 +49,7 @@ def train(args, device):
         run.save_last(model, optimizer, progress)
 
     interrupt = Interrupt(args.save_minutes)
+    results = {}
     with closing(progress):
         while progress.epoch < args.num_epoch:
             train_one_epoch(trained, train_loader, objective, optimizer, progress, args, run, interrupt)
@@ -63,7 +64,7 @@ def train(args, device):
             if results:
                 run.save_if_best(model)
             run.save_last(model, optimizer, progress)
-    run.finish(results)
+    run.finish(results or evaluate_all(model, test_loaders, device, args))
 
 
 def build_loaders(args, device, model):

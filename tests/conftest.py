@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is there: of two tests that each use all cores, one waits for the other at every layer.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPO = Path(__file__).parents[1]
 
 # Small and quick, otherwise the demo's settings.

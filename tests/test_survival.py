@@ -104,6 +104,20 @@ def test_another_number_of_processes_goes_on_at_the_border_of_epochs(place):
     assert [line["epoch"] for line in log] == [0, 1, 2]
 
 
+def test_a_run_that_died_before_its_summary_writes_it_and_goes_on_with_another_optimizer(place):
+    flags = f"{SMALL} --batch_size_per_gpu 4 --workers 0 --num_epoch 1 --ckpt late"
+    run(flags, place)
+    summary = place / "late" / "summary.json"
+    before = summary.read_text()
+    summary.unlink()
+    run(f"{flags} --resume", place)
+    assert summary.read_text() == before
+    assert "has finished its 1 epochs" in fail(f"{flags} --resume", place)
+    output = run(f"{flags} --resume --force_resume --num_epoch 2 --optimizer sgd", place)
+    assert "--optimizer was adamw, is sgd" in output and "begins without any" in output
+    assert json.loads(summary.read_text())["last"]["epoch"] == 2
+
+
 def test_a_failing_rank_ends_the_run_with_its_message(place):
     process = start(f"{SMALL} --batch_size_per_gpu 2 --workers 0 --ckpt broken", place, 2, SMALL_BREAKS="rank")
     errors = process.communicate(timeout=60)[1]

@@ -335,20 +335,25 @@ def test_vggss(tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     ids = ["abcdefghijk_000030", "lmnopqrstuv_000001", "ABCDEFGHIJK_000002", "LMNOPQRSTUV_000003"]
-    write_clip(folder / f"{ids[2]}.mp4", tone=300)
+    extra = "MNOPQRSTUVW_000009"  # in a pair only, and without boxes
+    for item_id in (ids[2], extra):
+        write_clip(folder / f"{item_id}.mp4", tone=300)
     write_clip(folder / "abcdefghijk_30000_40000.mp4", tone=600)
     (folder / f"{ids[1]}.mp4").write_bytes(b"")
     (tmp_path / "ids.csv").write_text("\n".join(ids))
     boxes = [{"file": item_id, "class": "x", "bbox": [[0, 0, 0.5, 0.5]]} for item_id in ids]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    arguments = ("--ids", tmp_path / "ids.csv", "--boxes", tmp_path / "boxes.json", "--out", tmp_path, "--workers", 0)
+    pairs = f"video,audio,label\n{ids[0]},{ids[2]},non-sounding\n{extra},{extra},non-sounding"
+    (tmp_path / "pairs.csv").write_text(pairs)
+    lists = tmp_path / "ids.csv", tmp_path / "pairs.csv"
+    arguments = ("--ids", *lists, "--boxes", tmp_path / "boxes.json", "--out", tmp_path, "--workers", 0)
     done = command("vggss", "--videos", folder, *arguments)
     assert done.returncode == 0, done.stderr
-    assert "2 ok" in done.stdout and "1 missing" in done.stdout and "The set is not complete" in done.stdout
-    assert (tmp_path / "VGG-Sound" / "vggss_test_4692.csv").read_text().split() == [ids[0], ids[2]]
+    assert "3 ok" in done.stdout and "1 missing" in done.stdout and "The set is not complete" in done.stdout
+    assert (tmp_path / "VGG-Sound" / "vggss_test_4692.csv").read_text().split() == [ids[0], ids[2], extra]
     data = tmp_path / "VGG-Sound" / "5k_labeled" / "Data"
     assert {key: line["state"] for key, line in read_table(data).items()} == dict(
-        zip(ids, ("ok", "undecodable", "ok", "missing"), strict=True)
+        zip([*ids, extra], ("ok", "undecodable", "ok", "missing", "ok"), strict=True)
     )
     with h5py.File(data / "h5py_test_audios.h5") as file:
         np.testing.assert_array_equal(file["test_audios"][1], scale(load_clip(folder / f"{ids[2]}.mp4")))

@@ -67,7 +67,7 @@ def compare_pairs(pairs, seed=0):
 
 
 def read_result(path):
-    """results.json, and {id: row} of the per_sample.csv beside it."""
+    """results.json, and {id: row} of the per_sample.csv beside it, of the items that have a score."""
     path = Path(path)
     table = path.with_name("per_sample.csv")
     for file in (path, table):
@@ -81,4 +81,5 @@ def read_result(path):
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no results.json of test.py ({error!r}): test that checkpoint again") from None
     with open(table, newline="") as file:
-        return result, {row["id"]: row for row in csv.DictReader(file)}
+        scored = [row for row in csv.DictReader(file) if row["iou"]]  # the others are frames in which nothing sounds
+        return result, {row["id"]: row for row in scored}

@@ -73,7 +73,8 @@ class Evaluation:
             sure = [item["confidence"] for item in self.items]
             by_rule["detection"] = detection_scores(every, sure, sounding)
         if self.items[0]["group"]:
-            by_rule["several"] = interactive_scores(ious["model"], [item["group"] for item in self.items])
+            groups = [item["group"] for item in self.items]
+            by_rule["several"] = {name: interactive_scores(values, groups) for name, values in ious.items()}
         return by_rule
 
     def segmentation(self):

@@ -60,6 +60,6 @@ class Interrupt:
         """Ends the program, saying how to go on."""
         if distributed.is_main():
             flags = [flag for flag in sys.argv[1:] if flag != "--resume"]
-            command = shlex.join(["python", "main.py", *flags, "--resume"])
-            print(f"stopped {where}; go on with: {command}", flush=True)
+            program = "python" if distributed.world_size() == 1 else f"torchrun ({distributed.world_size()} processes)"
+            print(f"stopped {where}; go on with: {program} {shlex.join(['main.py', *flags, '--resume'])}", flush=True)
         sys.exit(EXIT_CODES[self.received])

@@ -14,7 +14,7 @@ FURTHER = ("segmentation", "negative_audio", "retrieval")  # measures with thres
 
 def write_results(folder, results, evaluation):
     """results.json with the named numbers, and per_sample.csv with a line an item: id, iou (by the first rule), class,
-    box_area (share of the image), and the IoU by each rule of results."""
+    box_area (share of the image), and the IoU by each rule of results; no IoU where nothing sounds."""
     rules = results["fingerprint"]["rules"]
     write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
     ious = {rule: choose(evaluation.scores["model"], rule)[0] for rule in rules}
@@ -22,7 +22,7 @@ def write_results(folder, results, evaluation):
         lines = csv.writer(file)
         lines.writerow(["id", "iou", "class", "box_area", *rules])
         for i, item in enumerate(evaluation.items):
-            scores = [f"{values[i]:.9g}" for values in ious.values()]
+            scores = ["" if item["sounding"] is False else f"{values[i]:.9g}" for values in ious.values()]
             lines.writerow([item["id"], scores[0], item["class"] or "", f"{item['box_area']:.6g}", *scores])
 
 
@@ -36,8 +36,9 @@ def table(by_rule):
         rows = {"model": numbers, **numbers["audio_free"], ORACLE: numbers[ORACLE], **numbers.get("object_guided", {})}
         lines += [f"  {name:18} {row_of(values)}" for name, values in rows.items()]
         for extra in ("detection", "several"):
-            if extra in numbers:
-                lines.append(f"  {extra}: " + ", ".join(f"{key} {value:.4g}" for key, value in numbers[extra].items()))
+            for path, values in parts_of(numbers.get(extra, {})).items():
+                named = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+                lines.append(f"  {extra}{path and ', '}{path}: {named}")
     return lines
 
 

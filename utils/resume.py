@@ -1,5 +1,7 @@
 """Whether a run may go on: what is different from the run that wrote last.pth."""
 
+import json
+
 # Settings that leave the weights alone: how and where a run computes, how long, and what it reports.
 FREE = {
     "cache", "ckpt", "compile", "data_path", "device", "eval_epoch", "force_resume", "num_visual", "on_nan", "resume",
@@ -28,6 +30,12 @@ def changed_arguments(before, now, processes_before, processes_now):
     ]
 
 
+def _has_finished(folder, epoch):
+    """Whether the run has also written down what it reached; it may have died just before."""
+    summary = folder / "summary.json"
+    return summary.is_file() and json.loads(summary.read_text())["last"]["epoch"] >= epoch
+
+
 def check_resume(state, args, processes, path):
     """Returns the position to go on from, and a list of what is different.
 
@@ -36,7 +44,7 @@ def check_resume(state, args, processes, path):
     """
     position, now = dict(state["position"]), vars(args)
     before, processes_before = state["arguments"], len(state["processes"])
-    if position["epoch"] >= args.num_epoch:
+    if position["epoch"] >= args.num_epoch and _has_finished(path.parent, position["epoch"]):
         raise ValueError(f"{path.parent} has finished its {position['epoch']} epochs: raise --num_epoch to go on")
     changed = changed_arguments(before, now, processes_before, processes)
     if changed and not args.force_resume:

@@ -99,7 +99,10 @@ class RunLog:
             progress.step = progress.steps
         model.load_state_dict(state["model"])
         settings = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
-        optimizer.load_state_dict(state["optimizer"])
+        if state["arguments"]["optimizer"] == self.args.optimizer:
+            optimizer.load_state_dict(state["optimizer"])
+        else:
+            say("the other optimizer's averages are of no use to this one: it begins without any")
         for group, setting in zip(optimizer.param_groups, settings, strict=True):
             group.update(setting)
         processes = state["processes"]

@@ -122,7 +122,13 @@ def parse_args(argv=None):
 
     one = command("vggss", vggss, "the clips of VGG-SS that are at hand -> a test set")
     one.add_argument("--videos", required=True, metavar="CLIPS", help="a folder, or a list of paths, one a line")
-    one.add_argument("--ids", default=METADATA / "vggss_test_4692.csv", metavar="LIST", help="the test clips")
+    one.add_argument(
+        "--ids",
+        nargs="+",
+        default=[METADATA / "vggss_test_4692.csv"],
+        metavar="LIST",
+        help="the test clips (for the extended set: vggss_test_5158.csv vggss_test_plus_silent.csv)",
+    )
     one.add_argument("--boxes", default=METADATA / "vggss_test_5158.json", metavar="FILE", help="VGG-SS's boxes")
     _add_writing(one)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.annotations import read_ids, vggss_boxes
+from dataset.annotations import read_ids, silent_pairs, vggss_boxes
 from dataset.labels import FlickrLabels
 from dataset.parallel import map_in_order
 from dataset.prepare.clips import OK, Clip, crashed, find_clips, read_clip
@@ -22,15 +22,14 @@ MISSING = "missing"
 def prepare_vggss(videos, out, ids, boxes, workers=0):
     """Writes out/VGG-Sound: h5py_test_*.h5 and vggss_test_4692.csv for the clips of a list that are in a folder.
 
-    ids: list of the test clips; boxes: VGG-SS's JSON, which must know them. prepared.csv, beside the arrays, has a
-    line for each id of the list: what became of it ("missing": no such clip). Returns a Counter of those states.
+    ids: lists of the test clips, which boxes, VGG-SS's JSON, must know; or of pairs (vggss_test_plus_silent.csv, for
+    the extended test set): frames and sounds of which some have no boxes. prepared.csv, beside the arrays, has a line
+    for each id of the lists: what became of it ("missing": no such clip). Returns a Counter of those states.
     Raises FileExistsError where there is a set already, ValueError where not one clip can be used.
     """
     folder = Path(out) / "VGG-Sound"
     data, id_list = folder / "5k_labeled" / "Data", folder / "vggss_test_4692.csv"
-    wanted, annotated = read_ids(ids), vggss_boxes(boxes)
-    if unknown := [item_id for item_id in wanted if item_id not in annotated]:
-        raise ValueError(f"{boxes} has no boxes for {unknown[0]} ({len(unknown)} in all) of {ids}: bring both again")
+    wanted = list(dict.fromkeys(item_id for path in ids for item_id in _read_wanted(path, vggss_boxes(boxes), boxes)))
     paths = array_paths(data, "test", TEST_KINDS)
     for path in (*paths.values(), id_list):
         if path.exists():
@@ -49,7 +48,7 @@ def prepare_vggss(videos, out, ids, boxes, workers=0):
                 writer.add(row)
                 used.append(clip_name(clip.id))
         if not used:
-            raise ValueError(f"{videos} has no usable clip of {ids}: name the folder with the videos of VGG-SS")
+            raise ValueError(f"{videos} has no usable clip of {ids[0]}: name the folder with the videos of VGG-SS")
     write_text(id_list, "".join(f"{item_id}\n" for item_id in used))
     table = io.StringIO(newline="")
     lines = csv.writer(table, lineterminator="\n")
@@ -57,6 +56,16 @@ def prepare_vggss(videos, out, ids, boxes, workers=0):
     lines.writerows((item_id, *states[clip.id]) for item_id, clip in zip(wanted, clips, strict=True))
     write_text(data / "prepared.csv", table.getvalue())
     return Counter(state for state, _ in states.values())
+
+
+def _read_wanted(path, annotated, boxes):
+    """Ids of a list, all of them annotated; or those of both columns of a list of pairs."""
+    if Path(path).is_file() and Path(path).read_text().startswith("video,audio"):
+        return [item_id for pair in silent_pairs(path) for item_id in pair]
+    wanted = read_ids(path)
+    if unknown := [item_id for item_id in wanted if item_id not in annotated]:
+        raise ValueError(f"{boxes} has no boxes for {unknown[0]} ({len(unknown)} in all) of {path}: bring both again")
+    return wanted
 
 
 def _read_test_clip(clip):

@@ -124,5 +124,5 @@ def build_evaluation(rows, maps):
     """An Evaluation of `maps` items that repeats these rows of scores."""
     chosen = [rows[i % len(rows)] for i in range(maps)]
     scores = {name: np.stack([row["scores"][name] for row in chosen]) for name in rows[0]["scores"]}
-    nothing = {"class": None, "sounding": None, "group": None}
+    nothing = {"class": None, "sounding": None, "group": None, "video": None}
     return Evaluation([{**row, **nothing} for row in chosen], scores, [], [])

@@ -56,10 +56,11 @@ class PublishedProcedure:
 
 def published_step(model, optimizer, samples, temperature=0.005, retain=0.5, negative=0.75):
     """A training step on samples of PublishedProcedure: VGGish clip by clip, masks sample by sample; its loss."""
-    views = [torch.stack([sample[0][n][0] for sample in samples]) for n in range(2)]
-    regions = [torch.stack([sample[0][n][1] for sample in samples])[:, None] for n in range(2)]
+    device = next(model.parameters()).device
+    views = [torch.stack([sample[0][n][0] for sample in samples]).to(device) for n in range(2)]
+    regions = [torch.stack([sample[0][n][1] for sample in samples])[:, None].to(device) for n in range(2)]
     vision = [model.frame_net(view) for view in views]
-    heard = [tuple(model.sound_net(spect[None, :, None])) for _, spect in samples]
+    heard = [tuple(model.sound_net(spect[None, :, None].to(device))) for _, spect in samples]
     sound, audio = (torch.cat(parts) for parts in zip(*heard, strict=True))
     loss = looped_loss(vision, audio, sound, regions, temperature, retain, negative)
     optimizer.zero_grad()
@@ -79,7 +80,7 @@ def looped_loss(vision, audio, sound, regions, temperature, retain, negative):
             own = torch.einsum("chw,c->hw", view[i], audio[i]).detach()
             retained.append(own > own.flatten().sort().values[int(own.numel() * retain)])
         masks.append(looped_masks(retained, [view[i] for view in labels]))
-    kept = torch.zeros(len(audio), len(audio), dtype=torch.bool)
+    kept = torch.zeros(len(audio), len(audio), dtype=torch.bool, device=audio.device)
     for i, one in enumerate(normalize(sound).detach()):
         likeness = torch.stack([one @ other for other in normalize(sound).detach()])
         kept[i, likeness.argsort()[: int(len(audio) * negative)]] = True
@@ -89,7 +90,7 @@ def looped_loss(vision, audio, sound, regions, temperature, retain, negative):
         compact = view * torch.stack([pair[n] for pair in masks])[:, None]
         pairs = torch.einsum("ichw,jc->ijhw", compact, audio).flatten(2).max(dim=2).values
         logits = torch.where(kept, pairs, torch.full_like(pairs, DROPPED)) / temperature
-        total = total + cross_entropy(logits, torch.arange(len(audio)))
+        total = total + cross_entropy(logits, torch.arange(len(audio), device=audio.device))
     return total
 
 

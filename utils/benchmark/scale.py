@@ -2,6 +2,7 @@
 on paper: hours and storage of large sets."""
 
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -19,7 +20,8 @@ from utils.benchmark.data import read_clock, write_sets
 from utils.benchmark.train import TrainingStep
 
 EPOCHS, SETS, DEVICES = 100, {"10k": 10_000, "144k": 144_000, "200k": 200_000, "2 M": 2_000_000}, (1, 8, 64)
-ROW_BYTES = 196_608 + 73_728 + 2_292  # uint8 frame, float32 patches, compressed regions (mean of 14 real clips)
+# uint8 frame, float32 patches, compressed regions (mean of 14 real clips), and the sound, which training does not read
+ROW_BYTES = 196_608 + 73_728 + 2_292 + 192_000
 
 
 def benchmark_scale(device, batches, sizes, loss_batches, processes, samples_per_second=None, steps=3):
@@ -41,10 +43,12 @@ def benchmark_scale(device, batches, sizes, loss_batches, processes, samples_per
             seconds, gib = in_processes(count, step_time, data, min(batches), sizes[-1], str(device), steps)
             rate = count * min(batches) / seconds
             print(f"{count:6} {'':7} {seconds:9.3f} {rate:10.2f} {gib:12.2f}")
-    print("the loss alone, forward and backward, maps of 4 x 4 cells, 32 channels: s, and GiB it added at most")
+    channels, side = (512, 14) if device.type == "cuda" else (32, 4)  # a CPU would take hours
+    print(f"the loss alone, forward and backward, maps of {side} x {side}, {channels} channels: s, and GiB it added")
     for batch in loss_batches:
-        seconds, gib = in_processes(1, loss_cost, batch, str(device))
-        print(f"{batch:6} {seconds:9.2f} {gib:7.2f}   (all pairs at once: {2 * batch**2 * 16 * 4 / 2**30:.2f})")
+        seconds, gib = in_processes(1, loss_cost, batch, channels, side, str(device))
+        at_once = 2 * batch**2 * side**2 * 4 / 2**30
+        print(f"{batch:6} {seconds:9.2f} {gib:7.2f}   (all pairs at once: {at_once:.2f})")
     measured = samples_per_second is None
     print_plan(max(rates[batch, sizes[-1]] for batch in batches) if measured else samples_per_second, measured)
 
@@ -82,6 +86,7 @@ def _run(rank, count, port, folder, function, arguments):
 
 def step_time(folder, batch, size, device, steps):
     """Median seconds of a step with its loss, and the process's peak memory in GiB."""
+    forget_peak()
     step = TrainingStep("sacl", folder, batch, size, torch.device(device), "auto", workers=0)
     seconds = []
     for _ in range(steps + 1):
@@ -91,21 +96,31 @@ def step_time(folder, batch, size, device, steps):
     return median(seconds[1:]), peak_memory(step.device)
 
 
-def loss_cost(batch, device):
+def loss_cost(batch, channels, side, device):
     """Seconds and GiB that the loss takes beside its inputs."""
     g, device = torch.Generator().manual_seed(0), torch.device(device)
-    vision = [torch.randn(batch, 32, 4, 4, generator=g).to(device).requires_grad_() for _ in range(2)]
-    audio, sound = (torch.randn(batch, n, generator=g).to(device).requires_grad_() for n in (32, 128))
-    regions = [torch.randint(0, 4, (batch, 1, 4, 4), generator=g).to(device) for _ in range(2)]
+    vision = [torch.randn(batch, channels, side, side, generator=g).to(device).requires_grad_() for _ in range(2)]
+    audio, sound = (torch.randn(batch, n, generator=g).to(device).requires_grad_() for n in (channels, 128))
+    regions = [torch.randint(0, 4, (batch, 1, side, side), generator=g).to(device) for _ in range(2)]
+    forget_peak()
     before, started = peak_memory(device), time.perf_counter()
     SACLLoss()(vision, audio, sound, regions).backward()
     read_clock(device)
     return time.perf_counter() - started, peak_memory(device) - before
 
 
+def forget_peak():
+    """On Linux: a process that was forked begins with its parent's peak."""
+    if Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory(device):
     """The most that was allocated on the device, or resident in this process, in GiB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, kilobytes on Linux
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

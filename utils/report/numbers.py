@@ -64,8 +64,11 @@ def tables(results):
         rows = [_row("model", numbers), *(_row(name, values) for name, values in numbers.get(GUIDED, {}).items())]
         rows += [_row(name, values, free=True) for name, values in free.items()]
         found.append(_table(f"Rule {rule}: {RULES[rule]}", rows))
-        for extra in (key for key in ("detection", "several") if key in numbers):
-            found.append(_table(f"Rule {rule}, {extra}", [_row("model", numbers[extra])]))
+        if "detection" in numbers:
+            found.append(_table(f"Rule {rule}, detection", [_row("model", numbers["detection"])]))
+        if "several" in numbers:
+            several = [_row(name, part, name in free) for name, part in numbers["several"].items()]
+            found.append(_table(f"Rule {rule}, several", several))
     for name in (key for key in FURTHER if key in results):
         rows = [_row(part or "all", numbers) for part, numbers in parts_of(results[name]).items()]
         found.append(_table(name.replace("_", " "), rows))
