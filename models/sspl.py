@@ -44,7 +44,7 @@ class SSPL(nn.Module):
         return self
 
     def forward(self, views, spect):
-        """Predictions and projections, a list of two (B, 2048) each, for the loss.
+        """Predictions and projections, a list of two (B, 2048) each, for the loss; and the sounds, (B, 512).
 
         views: list of two (B, 3, H, W), ImageNet-normalised; spect: (B, S, 1, 96, 64) log-mel patches; or what the
         encoders make of them, (B, 512, h, w) and (B, S, 1, 128). Batch statistics are taken a view, as published.
@@ -53,7 +53,7 @@ class SSPL(nn.Module):
         vision = [self._align(self._see(view), sound) for view in views]
         with torch.autocast(audio.device.type, enabled=False):  # what sums over all places, and the head, in float32
             pairs = [self.ssl_head(attend(view.float(), audio.float())) for view in vision]
-        return [prediction for prediction, _ in pairs], [projection for _, projection in pairs]
+        return [prediction for prediction, _ in pairs], [projection for _, projection in pairs], audio.float()
 
     def localize(self, image, spect):
         """Cosine of the sound and each place of the image: (B, 3, H, W), (B, S, 1, 96, 64) -> (B, H / 16, W / 16)."""
@@ -167,12 +167,16 @@ class SSPLObjective(nn.Module):
     def forward(self, outputs, regions):
         """outputs of SSPL.forward; regions are SACL's, and not looked at. Returns a scalar.
 
-        signs: projection_spread, the deviation of a projection's parts over the batch, 1 where they are independent.
+        signs: projection_spread, the deviation of a projection's parts over the batch, 1 where they are independent;
+        sound_spread, as of losses.signs_of.
         """
-        predictions, projections = outputs
+        predictions, projections, audio = outputs
         with torch.no_grad():
-            unit = normalize(projections[0])
-            self.signs = {"projection_spread": unit.std(dim=0).mean() * unit.shape[1] ** 0.5}
+            unit, heard = normalize(projections[0]), normalize(audio)
+            self.signs = {
+                "projection_spread": unit.std(dim=0).mean() * unit.shape[1] ** 0.5,
+                "sound_spread": heard.var(dim=0, correction=0).sum(),
+            }
         return self.criterion(predictions, projections)
 
 

@@ -140,19 +140,21 @@ def share_of_a_step(rank, world):
     model = DistributedDataParallel(sspl) if world > 1 else sspl
     views, spect = [torch.randn(8, 3, 6, 6) for _ in range(2)], torch.randn(8, 3, 1, 2, 4)
     mine = slice(rank * 8 // world, (rank + 1) * 8 // world)
-    loss = SSPLLoss()(*model([view[mine] for view in views], spect[mine]))
+    loss = SSPLLoss()(*model([view[mine] for view in views], spect[mine])[:2])
     loss.backward()
     losses = distributed.gather_lists([loss.item()])
     grads = {name: p.grad for name, p in sspl.named_parameters() if p.grad is not None}
     return {"loss": sum(losses) / world, "grads": grads, "buffers": dict(sspl.named_buffers())}
 
 
-def test_sspl_does_not_depend_on_the_number_of_processes(tmp_path):
+@pytest.mark.parametrize("world", [2, 4])
+def test_sspl_does_not_depend_on_the_number_of_processes(world, tmp_path):
     """Gradients meet and batch norms look at all samples, which the published program misses."""
-    one, two = (in_processes(world, tmp_path, share_of_a_step) for world in (1, 2))
+    one, two = (in_processes(n, tmp_path, share_of_a_step) for n in (1, world))
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
     assert len(one["grads"]) == 51 and one["grads"].keys() == two["grads"].keys()
     for name, single in one["grads"].items():
-        assert (single - two["grads"][name]).abs().max() <= 1e-4 * single.abs().max(), name
+        difference = (single - two["grads"][name]).abs().max()
+        assert difference <= min(1e-5, 5e-5 * single.abs().max()), name  # 13 batch norms deep, in float32
     for name, single in one["buffers"].items():
         assert torch.allclose(single, two["buffers"][name], rtol=1e-4, atol=1e-6), name
