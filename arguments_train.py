@@ -31,10 +31,11 @@ DEMO = {
 #   and wide layers: a tenth more, and all sounds soon look alike); and one region (gridSize 1): which Felzenszwalb
 #   region holds the similar cells means nothing as long as the similarity does, and what it picks by chance confirms
 #   itself (see docs/demo.md for the numbers).
+# - SSPL with the predictive coding module: four times the paper's rates, for which the set is small (see docs/sspl.md).
 DEMO_OF = {
     "sacl": {"gridSize": 1, "tempD": 0.07, "lr_frame": 1e-3, "lr_sound": 4e-6},
     "sspl": {},
-    "sspl_pcm": {},
+    "sspl_pcm": {"lr_head": 2e-4, "lr_rest": 1e-4},
 }
 
 # SSPL's learning rates in its paper, which says that they matter a great deal: of the head (lr1), of all else (lr2).

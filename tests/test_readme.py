@@ -61,6 +61,8 @@ def test_every_command_is_known_here():
         "python -m metadata.download",  # tests/test_metadata.py, from a folder: there need be no network
         "python -m utils.benchmark data --clips CLIPS",  # tests/test_benchmark.py
         "python -m utils.benchmark eval",  # likewise
+        "python -m utils.benchmark train",  # likewise
+        "python -m utils.benchmark scale",  # likewise
         SLURM,  # the line above it in the README, started by srun
         *COMMANDS,
     }
