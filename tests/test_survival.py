@@ -165,7 +165,7 @@ def now(**changed):
     return Namespace(**{**state_of(0)["arguments"], "force_resume": False, "cache_features": "none", **changed})
 
 
-def test_changed_settings_are_listed_and_refused_unless_forced():
+def test_changed_settings_are_listed_and_refused_unless_forced(tmp_path):
     path = Path("out/last.pth")
     assert check_resume(state_of(3), now(num_epoch=9), 2, path) == ({"epoch": 1, "step": 3, "steps": 6}, [])
     changed = {"lr_frame": 1e-4, "batch_size_per_gpu": 4}
@@ -175,6 +175,9 @@ def test_changed_settings_are_listed_and_refused_unless_forced():
     assert "; ".join(check_resume(state_of(0), now(**changed, force_resume=True), 2, path)[1]) == listed
     with pytest.raises(ValueError, match="--num_epoch was 4, is 9"):  # its end is where the cosine ends
         check_resume(state_of(0, lr_schedule="cosine"), now(lr_schedule="cosine", num_epoch=9), 2, path)
+    path = tmp_path / "last.pth"
+    assert check_resume(state_of(0), now(num_epoch=1), 2, path)[0]["epoch"] == 1  # it has not told its scores yet
+    (tmp_path / "summary.json").write_text('{"last": {"epoch": 1}}')
     with pytest.raises(ValueError, match="has finished its 1 epochs: raise --num_epoch"):
         check_resume(state_of(0), now(num_epoch=1), 2, path)
 
