@@ -68,6 +68,11 @@ def strongest(vision, audio, mask, floor):
     return torch.cat([checkpoint(of_some, *part, use_reentrant=False, preserve_rng_state=False) for part in parts])
 
 
+def spread_of(features):
+    """Variance of unit vectors (N, C): 1 minus their mean cosine."""
+    return features.var(dim=0, correction=0).sum()
+
+
 @torch.no_grad()
 def signs_of(similarities, audio, masks, anchors, floor):
     """Early signs of trouble, in 0 ... 1: similarities, two (B, N), audio (N, C) normalised, masks, two (B, H, W).
@@ -79,7 +84,7 @@ def signs_of(similarities, audio, masks, anchors, floor):
     positives = torch.stack([similarity.gather(1, anchors[:, None]) for similarity in similarities])
     return {
         "similarity_spread": torch.stack(similarities).std(dim=2, correction=0).mean(),
-        "sound_spread": audio.var(dim=0, correction=0).sum(),
+        "sound_spread": spread_of(audio),
         "empty_masks": (~torch.stack(masks).any(dim=(2, 3))).float().mean(),
         "positives_without_gradient": (positives == floor).float().mean(),
     }

@@ -6,7 +6,7 @@ import torch
 from torch import einsum, nn
 from torch.nn.functional import normalize
 
-from models.losses import SSPLLoss
+from models.losses import SSPLLoss, spread_of
 from models.pcm import PCM
 from models.resnet import FrameNet
 from models.simsiam import SimSiamHead
@@ -172,10 +172,10 @@ class SSPLObjective(nn.Module):
         """
         predictions, projections, audio = outputs
         with torch.no_grad():
-            unit, heard = normalize(projections[0]), normalize(audio)
+            unit = normalize(projections[0])
             self.signs = {
                 "projection_spread": unit.std(dim=0).mean() * unit.shape[1] ** 0.5,
-                "sound_spread": heard.var(dim=0, correction=0).sum(),
+                "sound_spread": spread_of(normalize(audio)),
             }
         return self.criterion(predictions, projections)
 

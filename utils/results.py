@@ -37,8 +37,7 @@ def table(by_rule):
         lines += [f"  {name:18} {row_of(values)}" for name, values in rows.items()]
         for extra in ("detection", "several"):
             for path, values in parts_of(numbers.get(extra, {})).items():
-                named = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-                lines.append(f"  {extra}{path and ', '}{path}: {named}")
+                lines.append(f"  {extra}{path and ', '}{path}: {named(values)}")
     return lines
 
 
@@ -58,9 +57,13 @@ def further_tables(results):
     for name in (name for name in FURTHER if name in results):
         lines += ["", name.replace("_", " ")]
         for part, numbers in parts_of(results[name]).items():
-            plain = [f"{key} {value:.4g}" for key, value in numbers.items() if not isinstance(value, list)]
-            lines.append(f"  {part}{part and ': '}{', '.join(plain)}")
+            lines.append(f"  {part}{part and ': '}{named(numbers)}")
     return lines
+
+
+def named(numbers):
+    """One line of named numbers, without their intervals."""
+    return ", ".join(f"{key} {value:.4g}" for key, value in numbers.items() if not isinstance(value, list))
 
 
 def parts_of(numbers):

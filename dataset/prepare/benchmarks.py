@@ -29,7 +29,8 @@ def prepare_vggss(videos, out, ids, boxes, workers=0):
     """
     folder = Path(out) / "VGG-Sound"
     data, id_list = folder / "5k_labeled" / "Data", folder / "vggss_test_4692.csv"
-    wanted = list(dict.fromkeys(item_id for path in ids for item_id in _read_wanted(path, vggss_boxes(boxes), boxes)))
+    annotated = vggss_boxes(boxes)
+    wanted = list(dict.fromkeys(item_id for path in ids for item_id in _read_wanted(path, annotated, boxes)))
     paths = array_paths(data, "test", TEST_KINDS)
     for path in (*paths.values(), id_list):
         if path.exists():

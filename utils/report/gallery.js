@@ -163,7 +163,7 @@ async function openDialog(i) {
   try {
     item = await openItem(i);
   } catch (error) {
-    byId("item-title").textContent = `${items.id[i]} cannot be shown: ${error.message}`;
+    if (state.wanted === i) byId("item-title").textContent = `${items.id[i]} cannot be shown: ${error.message}`;
     return;
   }
   if (state.wanted !== i) { closeItem(item); return; } // the next one was asked for meanwhile
