@@ -50,7 +50,7 @@ def build_train_set(args, device, model):
     say, and seen through the model's frozen encoders where args.cache_features says so."""
     folder = Path(args.data_path) / TRAIN_FOLDERS[exact_trainset(args.trainset, args.num_train)]
     if args.trainset == "demo" and distributed.is_main() and not folder.is_dir():
-        from dataset.demo import generate  # here, so that python -m dataset.demo does not import itself twice
+        from dataset.demo import generate  # late: only the first run needs it
 
         root = Path(args.data_path) / "Demo"
         print(f"Generating the demo set in {root}: drawn scenes in which one thing sounds.", flush=True)

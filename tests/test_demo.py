@@ -10,9 +10,10 @@ import pytest
 from scipy.io import wavfile
 
 from dataset.audio import SAMPLES, log_mel_patches, scale
-from dataset.demo import CLASSES, generate, make_scene
-from dataset.demo_sounds import play_thing
-from dataset.demo_things import draw_thing
+from dataset.demo import generate
+from dataset.demo.scenes import CLASSES, make_scene
+from dataset.demo.sounds import play_thing
+from dataset.demo.things import draw_thing
 
 TRAIN, TEST = 12, 8
 TRAIN_FILES = {  # under SoundNet_Flickr/10k_unlabeled
@@ -203,7 +204,7 @@ def test_an_interrupted_run_leaves_no_set(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dataset.demo._write_test", stop)
+    monkeypatch.setattr("dataset.demo.files._write_test", stop)
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path / "demo", 1, 1, workers=1)
     assert not (tmp_path / "demo").exists()

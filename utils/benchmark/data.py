@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from dataset.audio import read_sound
-from dataset.demo_scenes import make_scene
+from dataset.demo.scenes import make_scene
 from dataset.loading import TrainLoader
 from dataset.prepare.clips import find_clips, read_clip
 from dataset.prepare.rows import FRAME_FORMATS, TRAIN_KINDS, RowWriter, array_paths, make_row

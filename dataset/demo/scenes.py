@@ -6,9 +6,9 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from dataset.demo_pen import hsv
-from dataset.demo_sounds import play_thing
-from dataset.demo_things import THINGS, draw_thing
+from dataset.demo.pen import hsv
+from dataset.demo.sounds import play_thing
+from dataset.demo.things import THINGS, draw_thing
 
 SIZE = 256  # side of a frame, pixels
 CLASSES = tuple(THINGS)

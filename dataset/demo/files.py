@@ -1,9 +1,5 @@
-"""The demo set: drawn scenes in which one thing sounds, in the files and folders of the real data.
+"""Writes the demo set: drawn scenes in which one thing sounds, in the files and folders of the real data."""
 
-python -m dataset.demo --out ./Datasets/Demo
-"""
-
-import argparse
 import json
 import os
 import shutil
@@ -16,11 +12,9 @@ from scipy.io import wavfile
 from tqdm import tqdm
 
 from dataset.audio import RATE
-from dataset.demo_scenes import CLASSES, SIZE, Scene, make_scene
+from dataset.demo.scenes import CLASSES, SIZE, make_scene
 from dataset.parallel import map_in_order
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths, make_row
-
-__all__ = ["CLASSES", "Scene", "generate", "make_scene"]
 
 TRAIN, TEST = 0, 1  # splits, part of a scene's seed
 
@@ -93,21 +87,3 @@ def _write_xml(path, scene):
             ET.SubElement(bbox, edge).text = str(round(value * SIZE))
     ET.indent(tree)
     ET.ElementTree(tree).write(path)
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Generates the demo set.")
-    parser.add_argument("--out", default="./Datasets/Demo", help="the new folder")
-    parser.add_argument("--num_train", type=int, default=640, help="scenes without labels, to train on")
-    parser.add_argument("--num_test", type=int, default=160, help="scenes with the box of what sounds")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    try:
-        generate(args.out, args.num_train, args.num_test, args.seed)
-    except FileExistsError as error:
-        parser.exit(2, f"{error}\n")
-    print(f"{args.num_train} training and {args.num_test} test scenes in {args.out}")
-
-
-if __name__ == "__main__":
-    main()

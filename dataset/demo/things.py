@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dataset.demo_pen import INK, WHITE, Pen, box, ellipse, hsv, shades, smooth, turned
+from dataset.demo.pen import INK, WHITE, Pen, box, ellipse, hsv, shades, smooth, turned
 
 # Things. Each takes a pen and a generator.
 
