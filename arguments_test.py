@@ -21,7 +21,7 @@ from arguments_train import (
 )
 from dataset import TEST_SETS, has_data
 from models import LOCALISING_PARTS
-from utils.rules import RULES
+from utils.evaluation.thresholds import RULES
 
 weights = "./models/pretrain"  # the folder of frame_best.pth, sound_best.pth (and pcm_best.pth)
 demo_run = "./runs/{method}_demo"  # what `python main.py` leaves behind where there is no data set

@@ -11,18 +11,18 @@ from dataset import build_test_set, build_train_set
 from dataset.loading import TrainLoader
 from dataset.test_sets import SwappedSounds
 from models import build_model, build_objective
+from models.batch_norm import synchronised
 from utils import distributed
-from utils.accumulate import backward_in_parts
-from utils.batch_norm import synchronised
 from utils.errors import one_sentence_errors
-from utils.evaluation import build_test_loader, evaluate
-from utils.health import Guard
-from utils.interrupt import Interrupt
-from utils.memory import keep_freed_memory
-from utils.precision import choose_autocast
-from utils.progress import Progress
-from utils.run_log import RunLog
-from utils.seed import seed_everything
+from utils.evaluation.evaluate import build_test_loader, evaluate
+from utils.training.accumulate import backward_in_parts
+from utils.training.health import Guard
+from utils.training.interrupt import Interrupt
+from utils.training.memory import keep_freed_memory
+from utils.training.precision import choose_autocast
+from utils.training.progress import Progress
+from utils.training.run_log import RunLog
+from utils.training.seed import seed_everything
 
 LOOK_EVERY = 10  # steps between two looks at the loss on CUDA: each waits for the device
 

@@ -6,18 +6,18 @@ from arguments_test import parse_args
 from dataset import build_labels, build_test_set
 from dataset.test_sets import SwappedSounds
 from models import build_model
-from models.object_prior import ObjectPrior
 from utils import distributed
-from utils.clips import find_clips, localise_clips
-from utils.compare import compare
+from utils.clips.localise import find_clips, localise_clips
 from utils.errors import one_sentence_errors
-from utils.evaluation import build_test_loader, evaluate
-from utils.fingerprint import describe_checkpoint, take_fingerprint
-from utils.model_free import tabulate
-from utils.probes import build_probes
+from utils.evaluation.evaluate import build_test_loader, evaluate
+from utils.evaluation.object_prior import ObjectPrior
+from utils.evaluation.overlays import save_overlays
+from utils.evaluation.probes import build_probes
 from utils.report import Illustrated, save_report
-from utils.results import further_tables, table, write_results
-from utils.visualize import save_overlays
+from utils.results.baseline_table import tabulate
+from utils.results.compare import compare
+from utils.results.provenance import describe_checkpoint, take_fingerprint
+from utils.results.write import further_tables, table, write_results
 
 SHOWN = 20  # items left out that are named on the screen
 

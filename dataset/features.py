@@ -9,9 +9,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from dataset.hdf5 import HDF5Array, hdf5_writer
+from dataset.storage.workers import start_worker
 from dataset.transforms import test_image
 from utils import distributed
-from utils.seed import start_worker
 
 BATCH = 64
 

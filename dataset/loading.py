@@ -6,8 +6,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from dataset.batch_views import BatchViews
+from dataset.sampler import EpochSampler
+from dataset.storage.workers import start_worker
 from dataset.transforms import normalise
-from utils.seed import EpochSampler, start_worker
 
 
 class TrainLoader:

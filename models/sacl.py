@@ -3,11 +3,11 @@
 from torch import nn
 from torch.nn.functional import normalize
 
+from models.gather import gather, rank
 from models.losses import SACLLoss
 from models.resnet import FrameNet
 from models.vggish import SoundNet
-from utils import distributed
-from utils.checkpoint import RESNET_URL, SACL_URL, VGGISH_URL, load_weights
+from models.weights import RESNET_URL, SACL_URL, VGGISH_URL, load_weights
 
 
 class SACL(nn.Module):
@@ -82,8 +82,8 @@ class SACLObjective(nn.Module):
         vision, audio, sound = outputs
         if self.local_negatives:
             return self.criterion(vision, audio, sound, regions)
-        first = distributed.rank() * len(audio)
-        return self.criterion(vision, distributed.gather(audio), distributed.gather(sound), regions, first)
+        first = rank() * len(audio)
+        return self.criterion(vision, gather(audio), gather(sound), regions, first)
 
 
 def build_model(args):

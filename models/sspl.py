@@ -12,7 +12,7 @@ from models.resnet import FrameNet
 from models.simsiam import SimSiamHead
 from models.vgg import VGG16
 from models.vggish import SoundNet
-from utils.checkpoint import RESNET_URL, SSPL_URL, VGG16_URL, VGGISH_URL, load_weights
+from models.weights import RESNET_URL, SSPL_URL, VGG16_URL, VGGISH_URL, load_weights
 
 BACKBONES = {"vgg16": VGG16, "resnet18": FrameNet}
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from models.losses import SACLLoss
 from models.sacl import SACL, SACLObjective
-from utils.accumulate import backward_in_parts
+from utils.training.accumulate import backward_in_parts
 
 
 def small_model(frozen_sound=False):

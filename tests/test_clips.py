@@ -15,8 +15,8 @@ av = pytest.importorskip("av", reason="PyAV is not installed: videos cannot be r
 from test_videos import FPS, SIZE, write_clip  # noqa: E402  after the skip
 
 from dataset.audio import NoAudioTrack, SoundAround, read_sound  # noqa: E402
-from utils.clip_pictures import fit, overlay  # noqa: E402
-from utils.clips import Step, describe, find_clips, localise_clips  # noqa: E402
+from utils.clips.localise import Step, describe, find_clips, localise_clips  # noqa: E402
+from utils.clips.overlay_video import fit, overlay  # noqa: E402
 
 
 class Eyes(nn.Module):

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from utils.compare import compare, compare_pairs
+from utils.results.compare import compare, compare_pairs
 
 SETTINGS = {
     "testset": "vggss",

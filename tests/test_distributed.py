@@ -12,6 +12,8 @@ from test_probes import OneHotSet, look
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from dataset.sampler import EpochSampler
+from models.batch_norm import synchronised
 from models.losses import SACLLoss, SSPLLoss
 from models.pcm import PCM
 from models.sacl import SACLObjective
@@ -19,10 +21,8 @@ from models.simsiam import SimSiamHead
 from models.sspl import SSPL
 from models.vggish import SoundNet
 from utils import distributed
-from utils.accumulate import backward_in_parts
-from utils.batch_norm import synchronised
-from utils.evaluation import build_test_loader
-from utils.seed import EpochSampler
+from utils.evaluation.evaluate import build_test_loader
+from utils.training.accumulate import backward_in_parts
 
 
 class Heads(nn.Module):

@@ -9,8 +9,8 @@ from torch import nn
 
 from models.losses import SACLLoss
 from models.sacl import SACL, SACLObjective
-from utils.health import Guard, Health, warnings_of
-from utils.precision import choose_autocast
+from utils.training.health import Guard, Health, warnings_of
+from utils.training.precision import choose_autocast
 
 OPTIMIZERS = {
     "adamw": lambda weights: torch.optim.AdamW(weights, lr=0.1, fused=True),

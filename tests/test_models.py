@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from dataset.storage.atomic import replacing
 from models import build_model
 from models.resnet import FrameNet
 from models.sacl import SACL
 from models.vggish import SoundNet
-from utils import checkpoint
-from utils.files import replacing
+from models.weights import load, sha256
+from utils.training.checkpoint import save
 
 SHAPES = json.loads((Path(__file__).parent / "golden" / "sacl_checkpoint_shapes.json").read_text())
 
@@ -54,7 +55,7 @@ def published(tmp_path_factory):
 def _named_by_hash(state, folder, name):
     path = folder / f"{name}.pth"
     torch.save(state, path)
-    return path.rename(folder / f"{name}-{checkpoint.sha256(path)[:8]}.pth")
+    return path.rename(folder / f"{name}-{sha256(path)[:8]}.pth")
 
 
 def arguments(published, **changes):
@@ -169,11 +170,11 @@ def test_pickled_code_is_not_run(published, tmp_path):
 
 def test_saving_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "last.pth"
-    checkpoint.save({"x": torch.ones(2)}, path)
+    save({"x": torch.ones(2)}, path)
     with pytest.raises(RuntimeError), replacing(path, "wb") as file:
         file.write(b"half")
         raise RuntimeError("the disk is full")
-    assert torch.equal(checkpoint.load(path)["x"], torch.ones(2))
+    assert torch.equal(load(path)["x"], torch.ones(2))
 
 
 def test_torchvision_imports_in_a_fresh_process():

@@ -9,13 +9,15 @@ from torch import nn
 from dataset.annotations import GT_SIZE, vggss_map
 from dataset.labels import Labels
 from dataset.test_sets import TestSet
-from models.object_prior import ObjectPrior
 from models.sacl import SACL
 from models.torchvision_ops import torchvision
-from utils.detection import confidence, detection_scores, interactive_scores
-from utils.evaluation import build_test_loader, evaluate
-from utils.metrics import min_max
-from utils.probes import NegativeAudio, Retrieval, encode_sounds, recall_at
+from utils.evaluation.detection import confidence, detection_scores, interactive_scores
+from utils.evaluation.evaluate import build_test_loader, evaluate
+from utils.evaluation.metrics import min_max
+from utils.evaluation.negative_audio import NegativeAudio
+from utils.evaluation.object_prior import ObjectPrior
+from utils.evaluation.retrieval import Retrieval, recall_at
+from utils.evaluation.sounds import encode_sounds
 
 CPU = torch.device("cpu")
 
@@ -196,7 +198,7 @@ class LooksAgain(SACL):
 
 
 def test_retrieval_asks_the_method_about_every_pair_of_the_gallery(monkeypatch):
-    monkeypatch.setattr("utils.probes.PAIRS", 4)
+    monkeypatch.setattr("utils.evaluation.retrieval.PAIRS", 4)
     model, test_set = LooksAgain(Sees(), Hears()), OneHotSet(12, silent=2)
     sounds = encode_sounds(model, test_set, CPU, 4, 0)
     retrieval = Retrieval(model, test_set.labels, sounds, items=7, seed=3)

@@ -17,10 +17,10 @@ from torch import nn
 from dataset.annotations import vggss_map
 from dataset.labels import Labels
 from dataset.test_sets import TestSet
-from utils.evaluation import heat_maps
+from utils.evaluation.evaluate import heat_maps
+from utils.evaluation.thresholds import RULES, choose
 from utils.report import Illustrated, illustration, save_report
 from utils.report.illustration import illustrate, outlines
-from utils.rules import RULES, choose
 
 CLASSES = ("dog", "church bell", "</script><b>cat</b>")
 EVIL = "<img src=x onerror=document.title='hacked'>"  # a name that no list forbids

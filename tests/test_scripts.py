@@ -14,9 +14,9 @@ import torch
 from conftest import TINY, fail, run, start
 from scipy.io import wavfile
 
-from utils import checkpoint
-from utils.predictors import AUDIO_FREE
-from utils.rules import RULES
+from models.weights import sha256
+from utils.evaluation.baselines import AUDIO_FREE
+from utils.evaluation.thresholds import RULES
 
 
 def read_log(folder):
@@ -45,10 +45,10 @@ def test_the_story_from_nothing_to_results(workplace):
     assert results["ciou"] == best["test"]["ciou"] and results["auc"] == pytest.approx(best["test"]["auc"])
     made_by = results["fingerprint"]
     assert made_by["checkpoint"]["selected_on"] == best["selected_on"] and made_by["code"]
-    assert made_by["checkpoint"]["frame"]["sha256"] == checkpoint.sha256(folder / "frame_best.pth")
+    assert made_by["checkpoint"]["frame"]["sha256"] == sha256(folder / "frame_best.pth")
     id_list = made_by["lists"][0]
     assert id_list["name"] == "vggss_test_4692.csv" and not id_list["published"]  # the demo's
-    assert id_list["sha256"] == checkpoint.sha256(workplace / "Datasets/Demo/VGG-Sound/vggss_test_4692.csv")
+    assert id_list["sha256"] == sha256(workplace / "Datasets/Demo/VGG-Sound/vggss_test_4692.csv")
     with open(folder / "test" / "per_sample.csv") as file:
         rows = list(csv.reader(file))
     assert (

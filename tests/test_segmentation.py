@@ -6,9 +6,9 @@ import torch
 from test_probes import OneHotSet, Sees
 from torch import nn
 
-from utils.evaluation import build_test_loader, evaluate
-from utils.results import further_tables
-from utils.segmentation import frame_scores, segmentation_scores
+from utils.evaluation.evaluate import build_test_loader, evaluate
+from utils.evaluation.segmentation import frame_scores, segmentation_scores
+from utils.results.write import further_tables
 
 
 def slow_f(heat, mask):

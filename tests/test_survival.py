@@ -13,8 +13,9 @@ import pytest
 import torch
 from conftest import fail, run, start
 
-from utils import checkpoint
-from utils.resume import check_resume
+from models.weights import load
+from utils.training.checkpoint import save
+from utils.training.resume import check_resume
 
 SMALL = (
     "tests/small.py --imgSize 32 --num_train 24 --num_epoch 8 --eval_epoch 4 --num_visual 0 --lr_schedule constant"
@@ -144,14 +145,14 @@ def test_a_gradient_that_is_not_finite_stops_or_is_skipped_and_counted(place):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
     path = tmp_path / "last.pth"
-    checkpoint.save({"weights": torch.ones(3)}, path)
+    save({"weights": torch.ones(3)}, path)
     for size in (3, 10**6):  # which fails when it is closed, and while it is written
         (tmp_path / "last.pth.partial").symlink_to("/dev/full")
         with pytest.raises(
             OSError, match=r"last.pth cannot be written \(No space left on device\).*intact; free space"
         ):
-            checkpoint.save({"weights": torch.zeros(size)}, path)
-        assert torch.equal(checkpoint.load(path)["weights"], torch.ones(3))
+            save({"weights": torch.zeros(size)}, path)
+        assert torch.equal(load(path)["weights"], torch.ones(3))
         assert [file.name for file in tmp_path.iterdir()] == ["last.pth"]
 
 

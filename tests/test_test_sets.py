@@ -16,7 +16,7 @@ from dataset.annotations import listed_boxes, silent_pairs
 from dataset.audio import RATE, SAMPLES
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths, make_row
 from dataset.test_sets import SwappedSounds
-from utils.fingerprint import describe_annotations
+from utils.results.provenance import describe_annotations
 
 PUBLIC = Path(__file__).parents[2] / "shared" / "metadata"
 CLIPS = [f"clip{i}_{i:06d}" for i in range(4)]

@@ -13,8 +13,8 @@ from dataset.parallel import map_in_order
 from dataset.prepare.clips import OK, Clip, crashed, find_clips, read_clip
 from dataset.prepare.ids import clip_name
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths
+from dataset.storage.atomic import write_text
 from dataset.test_sets import FilesTest
-from utils.files import write_text
 
 MISSING = "missing"
 

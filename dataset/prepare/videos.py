@@ -18,7 +18,7 @@ from tqdm import tqdm
 from dataset.parallel import map_in_order
 from dataset.prepare.clips import OK, crashed, read_clip
 from dataset.prepare.rows import TRAIN_KINDS, RowWriter, array_paths
-from utils.files import write_text
+from dataset.storage.atomic import write_text
 
 COLUMNS = ("id", "state", "reason", "shard", "row")
 

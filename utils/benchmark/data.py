@@ -27,7 +27,7 @@ from models.vggish import SoundNet
 from utils.benchmark import timing
 from utils.benchmark.published import PublishedProcedure
 from utils.benchmark.timing import alternate, one_thread, timed
-from utils.precision import choose_precision
+from utils.training.precision import choose_precision
 
 ROWS, BATCH = 64, 32
 

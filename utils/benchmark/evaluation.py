@@ -11,10 +11,10 @@ from models.resnet import FrameNet
 from models.sacl import SACL
 from models.vggish import SoundNet
 from utils.benchmark.timing import ROUNDS, one_thread, take_rounds
-from utils.evaluation import Evaluation, heat_maps, score
-from utils.metrics import min_max
-from utils.predictors import SIGMA, gaussian_map
-from utils.rules import COLUMNS, RULES, SWEEP, WIDTH, GroundTruth, score_maps
+from utils.evaluation.baselines import SIGMA, gaussian_map
+from utils.evaluation.evaluate import Evaluation, heat_maps, score
+from utils.evaluation.metrics import min_max
+from utils.evaluation.thresholds import COLUMNS, RULES, SWEEP, WIDTH, GroundTruth, score_maps
 
 MAPS = 5158  # of VGG-SS
 BATCH = 64

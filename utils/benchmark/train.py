@@ -18,14 +18,14 @@ from models import build_objective
 from models.resnet import FrameNet
 from models.sacl import SACL
 from models.vggish import SoundNet
-from utils.accumulate import leaves
 from utils.benchmark.data import cycle_over, read_clock, write_sets
 from utils.benchmark.flops import count_flops, describe_sspl_costs
 from utils.benchmark.published import PublishedProcedure, published_step
 from utils.benchmark.timing import take_rounds, timed
-from utils.health import Guard
-from utils.memory import keep_freed_memory
-from utils.precision import choose_autocast
+from utils.training.accumulate import leaves
+from utils.training.health import Guard
+from utils.training.memory import keep_freed_memory
+from utils.training.precision import choose_autocast
 
 WARM_UP = 1  # rounds that do not count: the workers start, the kernels are chosen
 

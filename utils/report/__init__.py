@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.files import replacing
-from utils.predictors import AUDIO_FREE, ORACLE
+from dataset.storage.atomic import replacing
+from utils.evaluation.baselines import AUDIO_FREE, ORACLE
+from utils.evaluation.thresholds import choose
 from utils.report.illustration import SOUND_TYPE, Illustrated
 from utils.report.numbers import by_class, by_size, facts, headline, tables
-from utils.rules import choose
 
 __all__ = ["Illustrated", "save_report"]
 

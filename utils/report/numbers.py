@@ -2,10 +2,10 @@
 
 import math
 
-from utils.metrics import summarise
-from utils.predictors import ORACLE
-from utils.results import FURTHER, parts_of
-from utils.rules import RULES
+from utils.evaluation.baselines import ORACLE
+from utils.evaluation.metrics import summarise
+from utils.evaluation.thresholds import RULES
+from utils.results.write import FURTHER, parts_of
 
 HEADINGS = {
     "n": "n",

@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 
-from utils.files import replacing, write_text
-from utils.predictors import ORACLE
-from utils.rules import RULES, choose
+from dataset.storage.atomic import replacing, write_text
+from utils.evaluation.baselines import ORACLE
+from utils.evaluation.thresholds import RULES, choose
 
 FURTHER = ("segmentation", "negative_audio", "retrieval")  # measures with thresholds of their own, or none
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from dataset.annotations import GT_SIZE
-from utils.metrics import min_max
-from utils.rules import COLUMNS, PIXELS, SWEEP, WIDTH, as_scores
+from utils.evaluation.metrics import min_max
+from utils.evaluation.thresholds import COLUMNS, PIXELS, SWEEP, WIDTH, as_scores
 
 AUDIO_FREE = ("whole_image", "centred_square", "centred_disc", "centred_gaussian")  # know neither image nor sound
 ORACLE = "oracle"  # knows the ground truth: the best that the rule allows

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from models.torchvision_ops import torchvision
-from utils.checkpoint import RESNET_URL, load_weights
-from utils.metrics import min_max
+from models.weights import RESNET_URL, load_weights
+from utils.evaluation.metrics import min_max
 
 
 class ObjectPrior(nn.Module):

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dataset.storage.atomic import write_text
 from models import LOCALISING_PARTS
-from utils import checkpoint, distributed
-from utils.evaluation import describe
-from utils.files import write_text
-from utils.health import warnings_of
-from utils.resume import check_resume
-from utils.seed import random_state, restore_random_state
-from utils.visualize import save_curves, save_overlays
+from models.weights import load
+from utils import distributed
+from utils.evaluation.evaluate import describe
+from utils.evaluation.overlays import save_overlays
+from utils.training.checkpoint import save
+from utils.training.curves import save_curves
+from utils.training.health import warnings_of
+from utils.training.resume import check_resume
+from utils.training.seed import random_state, restore_random_state
 
 VERSIONS = {"torch": str(torch.__version__), "python": platform.python_version()}
 
@@ -44,7 +47,7 @@ class RunLog:
             )
         # A run that died before its first checkpoint begins again.
         self.last = self.folder / "last.pth"
-        self.state = checkpoint.load(self.last) if self.last.is_file() else None
+        self.state = load(self.last) if self.last.is_file() else None
         if self.state:
             self._may_go_on()
         self.lines = []
@@ -88,7 +91,7 @@ class RunLog:
         if distributed.is_main():
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "position": position}
             state |= {"processes": processes, "arguments": vars(self.args), "versions": VERSIONS}
-            checkpoint.save(state, self.last)
+            save(state, self.last)
 
     def load_last(self, model, optimizer, progress):
         """Takes up where last.pth was written. The optimizer's settings are the arguments', its averages the file's."""
@@ -145,9 +148,9 @@ class RunLog:
         if any(entry[chosen]["ciou"] >= line[chosen]["ciou"] for entry in before) or not distributed.is_main():
             return
         note = {"epoch": line["epoch"], "selected_on": self.selected_on, chosen: line[chosen], "test": line["test"]}
-        checkpoint.save({"model": model.state_dict(), **note}, self.folder / "best.pth")
+        save({"model": model.state_dict(), **note}, self.folder / "best.pth")
         for name, part in model.parts().items():
-            checkpoint.save(part.state_dict(), self.folder / f"{name}_best.pth")
+            save(part.state_dict(), self.folder / f"{name}_best.pth")
         self._write("best.json", note)
 
     def finish(self, results):

@@ -6,7 +6,7 @@ import torch
 from tqdm import tqdm
 
 from utils import distributed
-from utils.health import Health
+from utils.training.health import Health
 
 
 class Progress:

@@ -7,7 +7,7 @@ in these counts: nothing is sorted, and no mask is drawn for any of the threshol
 import numpy as np
 
 from dataset.annotations import GT_SIZE
-from utils.metrics import SUCCESS, own_areas
+from utils.evaluation.metrics import SUCCESS, own_areas
 
 PIXELS = GT_SIZE * GT_SIZE
 SWEEP = np.arange(1, 20) / 20  # thresholds 0.05, 0.1, ..., 0.95 of the min-max map

@@ -13,14 +13,14 @@ from tqdm import tqdm
 
 from dataset import video
 from dataset.audio import BANDS, HOP, PATCH, RATE, SAMPLES, SOUND_FORMATS, SoundAround, centre, log_mel_patches, scale
+from dataset.media.pictures import contact_sheet, write_png
 from dataset.prepare.clips import IMAGE_FORMATS, SHORTEST, SILENCE, Clip
+from dataset.storage.atomic import write_text
 from dataset.transforms import read_image, test_image
-from utils.clip_pictures import draw, save_overlay
-from utils.evaluation import heat_maps
-from utils.files import write_text
-from utils.fingerprint import PROTOCOL
-from utils.rules import RULES
-from utils.visualize import contact_sheet, write_png
+from utils.clips.overlay_video import draw, save_overlay
+from utils.evaluation.evaluate import heat_maps
+from utils.evaluation.thresholds import RULES
+from utils.results.provenance import PROTOCOL
 
 STEPS = 5  # times a second that the model looks and listens
 BAR = "{desc}: {percentage:3.0f} %|{bar}| [{elapsed}, left: {remaining}]"

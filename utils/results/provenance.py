@@ -8,8 +8,8 @@ from pathlib import Path
 from dataset.annotations import GT_SIZE
 from metadata.download import read_manifest
 from models import LOCALISING_PARTS
-from utils.checkpoint import sha256
-from utils.rules import RULES
+from models.weights import sha256
+from utils.evaluation.thresholds import RULES
 
 ROOT = Path(__file__).parents[1]
 

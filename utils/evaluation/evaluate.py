@@ -9,15 +9,15 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from dataset.annotations import GT_SIZE
+from dataset.storage.workers import start_worker
 from dataset.test_sets import collate
 from dataset.transforms import denormalise
 from utils import distributed
-from utils.detection import confidence, detection_scores, interactive_scores
-from utils.metrics import min_max, summarise_all
-from utils.predictors import AUDIO_FREE, ORACLE, score_predictors
-from utils.rules import PIXELS, RULES, GroundTruth, choose, score_maps
-from utils.seed import start_worker
-from utils.segmentation import frame_scores, segmentation_scores
+from utils.evaluation.baselines import AUDIO_FREE, ORACLE, score_predictors
+from utils.evaluation.detection import confidence, detection_scores, interactive_scores
+from utils.evaluation.metrics import min_max, summarise_all
+from utils.evaluation.segmentation import frame_scores, segmentation_scores
+from utils.evaluation.thresholds import PIXELS, RULES, GroundTruth, choose, score_maps
 
 HEADLINE = "fixed0.5"  # the papers' rule: what a score is called where no other rule is named
 
@@ -28,7 +28,7 @@ class Evaluation:
 
     items: one dict an item that was read, in the set's order: id, iou (by HEADLINE), has_box, box_area (share of the
     image), similarity (h, w) as the model gave it; class, sounding, group and video, None where the set does not tell;
-    where it tells what sounds, confidence; of a video's frame f_curve and frame_iou (utils.segmentation); and of an
+    where it tells what sounds, confidence; of a video's frame f_curve and frame_iou (segmentation.py); and of an
     Illustrated test set illustration (utils/report).
     scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of AUDIO_FREE, ORACLE, and the maps of an
     ObjectPrior where there is one.
@@ -95,7 +95,7 @@ def build_test_loader(test_set, batch_size, workers):
 def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(), prior=None):
     """Scores `model` on a loader of build_test_loader, in float32, by all RULES at once.
 
-    num_visual: how many items to keep pictures of, from the first on. probes: of utils.probes, to be shown the encoded
+    num_visual: how many items to keep pictures of, from the first on. probes: of build_probes, to be shown the encoded
     images. prior: an ObjectPrior, whose maps are scored as well. Raises ValueError with the item's name where one is
     missing or cannot be read, unless skip_missing, and where a similarity is not finite.
     """

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from utils.metrics import bootstrap
-from utils.rules import PIXELS
+from utils.evaluation.metrics import bootstrap
+from utils.evaluation.thresholds import PIXELS
 
 BETA2 = 0.3  # beta squared: precision counts more than recall
 THRESHOLDS = torch.linspace(0, 1, 255).numpy()  # torch's, as its authors': NumPy rounds two of them otherwise

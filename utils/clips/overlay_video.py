@@ -6,7 +6,7 @@ from heapq import merge
 import cv2
 import numpy as np
 
-from utils.files import replacing
+from dataset.storage.atomic import replacing
 
 LONGEST = 1280  # pixels of a side of the overlay video
 TILES = 8  # of the strip

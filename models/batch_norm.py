@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from utils import distributed
+from models.gather import gather, world_size
 
 
 def synchronised(model, device):
@@ -29,11 +29,11 @@ class GatheredBatchNorm(_BatchNorm):
             return super().forward(features)
         values, dims = features.float(), [0, *range(2, features.dim())]
         own = torch.stack([values.mean(dims), values.var(dims, correction=0)])
-        means, variances = distributed.gather(own[None]).unbind(1)
+        means, variances = gather(own[None]).unbind(1)
         mean = means.mean(0)
         variance = variances.mean(0) + means.var(0, correction=0)
         if self.track_running_stats:
-            count = features.numel() // features.shape[1] * distributed.world_size()
+            count = features.numel() // features.shape[1] * world_size()
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean.detach(), self.momentum)
             self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)

@@ -1,4 +1,4 @@
-"""Weights on disk: the published files, and the checkpoints of a run. Written atomically, read without pickled code."""
+"""Weights on disk: where the published files are, their verification, and reading without pickled code."""
 
 import hashlib
 import pickle
@@ -7,36 +7,19 @@ from pathlib import Path
 
 import torch
 
-from utils.files import replacing
-
 RESNET_URL = "https://download.pytorch.org/models/resnet18-5c106cde.pth"
+
+
 VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
+
+
 VGGISH_URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
+
+
 SSPL_URL = "a run of main.py --method sspl or sspl_pcm, or the authors' release at https://github.com/zjsong/SSPL"
+
+
 SACL_URL = "a run of main.py, or the authors' release at https://github.com/zjsong/SACL"
-
-
-def save(state, path):
-    """Writes a checkpoint, atomically. Raises OSError with the reason where it cannot: then the old one is intact."""
-    # torch's checksum of each tensor takes five times as long as writing it (2.4 s against 0.5 s for 1 GB).
-    torch.serialization.set_crc32_options(False)
-    try:
-        with replacing(path, "wb") as file:
-            torch.save(state, file)
-    except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
-        reason = _reason(error)
-        kept = "what it held before is intact" if Path(path).exists() else "nothing is in its place"
-        raise OSError(f"{path} cannot be written ({reason}): {kept}; free space or name another --ckpt") from None
-
-
-def _reason(error):
-    """What the system said, which may be behind what torch made of it."""
-    told, first = error, str(error).splitlines()[0]
-    while told is not None:
-        if getattr(told, "strerror", None):
-            return told.strerror
-        told = told.__cause__ or told.__context__
-    return first
 
 
 def load(path, source="another run"):

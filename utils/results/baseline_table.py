@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from utils.fingerprint import describe_lists
-from utils.metrics import ciou, success_auc
-from utils.predictors import score_predictors
-from utils.rules import RULES, GroundTruth, choose
+from utils.evaluation.baselines import score_predictors
+from utils.evaluation.metrics import ciou, success_auc
+from utils.evaluation.thresholds import RULES, GroundTruth, choose
+from utils.results.provenance import describe_lists
 
 BATCH = 64
 

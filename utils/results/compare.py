@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
-from utils.metrics import SUCCESS, bootstrap, own_areas
+from utils.evaluation.metrics import SUCCESS, bootstrap, own_areas
 
 # What is compared, or does not change an item's score. Of the rules, those that both results have are compared.
 MAY_DIFFER = ("n", "missing", "partial", "method", "image_size", "checkpoint", "code", "rules", "ogl")

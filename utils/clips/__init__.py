@@ -1,0 +1,1 @@
+"""Localisation over time in the user's own clips."""

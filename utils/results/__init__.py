@@ -1,0 +1,1 @@
+"""What a test writes, and how two results are compared."""

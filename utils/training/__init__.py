@@ -1,0 +1,1 @@
+"""What keeps a training run going: seed, checkpoints, log, signals, progress, precision."""
