@@ -19,7 +19,8 @@ from arguments_train import (
     trained_settings,
     weights_resnet_imgnet,
 )
-from dataset import TEST_SETS, has_data
+from dataset import has_data
+from dataset.benchmarks import TEST_SETS
 from models import LOCALISING_PARTS
 from utils.evaluation.thresholds import RULES
 

@@ -5,7 +5,8 @@ import json
 import os
 from pathlib import Path
 
-from dataset import BY_SIZE, TEST_SETS, TRAIN_FOLDERS, default_valset, exact_trainset, has_data, testset_of
+from dataset import BY_SIZE, TRAIN_FOLDERS, exact_trainset, has_data, testset_of
+from dataset.benchmarks import TEST_SETS, default_valset
 from models import LOCALISING_PARTS, METHODS
 from models.sspl import BACKBONES
 

@@ -7,9 +7,10 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from arguments_train import parse_args
-from dataset import build_test_set, build_train_set
-from dataset.loading import TrainLoader
-from dataset.test_sets import SwappedSounds
+from dataset import build_train_set
+from dataset.benchmarks import build_test_set
+from dataset.benchmarks.test_sets import SwappedSounds
+from dataset.train_loader import TrainLoader
 from models import build_model, build_objective
 from models.batch_norm import synchronised
 from utils import distributed

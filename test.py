@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from arguments_test import parse_args
-from dataset import build_labels, build_test_set
-from dataset.test_sets import SwappedSounds
+from dataset.benchmarks import build_labels, build_test_set
+from dataset.benchmarks.test_sets import SwappedSounds
 from models import build_model
 from utils import distributed
 from utils.clips.localise import find_clips, localise_clips

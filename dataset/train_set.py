@@ -1,26 +1,20 @@
 """The training set: frames and log-mel patches in HDF5 files, seen as pairs of augmented views."""
 
-import os
-import re
-import warnings
 from functools import partial
 from math import prod
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
-from dataset.cache import read_into_memory
-from dataset.hdf5 import MASK_STORAGE, HDF5Array, hdf5_writer
-from dataset.parallel import map_in_order
-from dataset.regions import felzenszwalb_regions, grid_regions
-from dataset.transforms import TwoViews
-from dataset.views import draw_views
-
-FRAME = (256, 256, 3)
-SPECT = (3, 96, 64)
+from dataset.augment.on_cpu import TwoViews
+from dataset.augment.parameters import draw_views
+from dataset.augment.regions import felzenszwalb_regions, grid_regions
+from dataset.storage.cache import read_into_memory
+from dataset.storage.hdf5 import HDF5Array
+from dataset.storage.layout import FRAME, SPECT, check_rows, find_shards, path_of
+from dataset.storage.parallel import map_in_order
+from dataset.storage.regions import _regions_of
 
 
 class TrainSet(Dataset):
@@ -125,65 +119,3 @@ class TrainSet(Dataset):
             views[:, i], regions[:, i] = map(torch.from_numpy, self.two_views(*sample))
         parts = {"views": list(views), "regions": list(regions[:, :, None])}
         return parts | {"index": batch["index"], "spect": batch["spect"]}
-
-
-def store_regions(folder, num_train, workers):
-    """Writes the Felzenszwalb regions of a folder's frames beside them, where they are missing, under a progress bar.
-
-    They cost most of a sample's time, and never change. An interruption keeps the shards that are finished. Nothing is
-    done where only the first num_train rows are used (None: all), and in a folder that cannot be written: there they
-    are computed for every sample.
-    """
-    shards = find_shards(folder)
-    frames = [HDF5Array([path_of(folder, "frames", shard)], "train_frames", FRAME) for shard in shards]
-    if num_train is not None and num_train < sum(map(len, frames)):
-        return
-    for shard, array in zip(shards, frames, strict=True):
-        path = path_of(folder, "masks", shard)
-        if path.exists():
-            continue
-        if not os.access(folder, os.W_OK):
-            warnings.warn(f"{folder} cannot be written: regions cost about 50 ms for every sample", stacklevel=2)
-            return
-        with hdf5_writer(path, "train_masks", FRAME[:2], np.uint8, len(array), **MASK_STORAGE) as masks:
-            rows = map_in_order(partial(_regions_of, array), range(len(array)), workers)
-            for index, labels in enumerate(tqdm(rows, f"regions of {shard}", len(array), unit=" frames")):
-                masks[index] = labels
-
-
-def _regions_of(frames, index):
-    return felzenszwalb_regions(frames[index].astype(np.uint8))
-
-
-def find_shards(folder):
-    """Names of the shards in a folder, in numerical order: "10k", or "144k_1", "144k_2", ... "144k_10".
-
-    Any shard of frames or of spects counts: where the other is missing, reading says so. Raises FileNotFoundError where
-    the folder is missing or empty, or where a number of the series is.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder} is missing: put the training files there, or give another --data_path or --trainset"
-        )
-    files = [*folder.glob("h5py_train_frames_*.h5"), *folder.glob("h5py_train_spects_*.h5")]
-    names = {re.sub("^h5py_train_(frames|spects)_", "", path.stem) for path in files}
-    if not names:
-        raise FileNotFoundError(f"{folder} has no h5py_train_frames_*.h5: put the training files there")
-    numbered = {int(match[1]): name for name in names if (match := re.search(r"_(\d+)$", name))}
-    for number in range(1, max(numbered, default=0)):
-        if number not in numbered:
-            stem = next(iter(numbered.values())).rpartition("_")[0]
-            raise FileNotFoundError(f"{path_of(folder, 'frames', f'{stem}_{number}')} is missing: complete the shards")
-    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
-
-
-def path_of(folder, kind, shard):
-    """The file of a shard: kind is frames, audios, spects or masks."""
-    return Path(folder) / f"h5py_train_{kind}_{shard}.h5"
-
-
-def check_rows(first, second):
-    """Raises ValueError where two arrays' files differ in their number of rows."""
-    for path, rows, other_path, other_rows in zip(first.paths, first.rows, second.paths, second.rows, strict=True):
-        if rows != other_rows:
-            raise ValueError(f"{path} has {rows} rows but {other_path.name} has {other_rows}: prepare both together")

@@ -4,8 +4,8 @@ A method is a module of this folder with these two functions. Its model has forw
 localize(image, spect) -> cosine maps, in the steps encode_image, encode_sound and similarity, so that one image can be
 asked about several sounds, expanded to as many without a copy; parts() -> the networks by the names of their files; and
 parameter_groups(args) -> the optimizer's groups. Its objective is called with those outputs and the views' region maps,
-and has signs, scalar tensors by name that say how healthy the last batch was (utils/training/health.py knows their limits). The
-training loop and the evaluation know no more of it.
+and has signs, scalar tensors by name that say how healthy the last batch was (utils/training/health.py knows their
+limits). The training loop and the evaluation know no more of it.
 """
 
 from models import sacl, sspl

@@ -62,7 +62,7 @@ def refuse_to_write(event, details):
 
 def rank_fails():
     """Rank 1 fails at its first batch, as a broken file would make it."""
-    from dataset.loading import TrainLoader
+    from dataset.train_loader import TrainLoader
 
     if os.environ.get("RANK") == "1":
         TrainLoader.start = lambda *_: (_ for _ in ()).throw(ValueError("frame 7 is broken: prepare it again"))

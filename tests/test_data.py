@@ -10,14 +10,17 @@ import pytest
 import torch
 from scipy.io import wavfile
 
-from dataset.audio import RATE, SAMPLES, load_clip, log_mel_patches, scale
-from dataset.hdf5 import HDF5Array, hdf5_writer
-from dataset.labels import FlickrLabels, VGGSSLabels
-from dataset.loading import TrainLoader
-from dataset.regions import felzenszwalb_regions, grid_regions
-from dataset.test_sets import FilesTest, HDF5Test
-from dataset.train_set import TrainSet, find_shards, store_regions
-from dataset.transforms import denormalise, normalise, read_image, resize
+from dataset.augment.regions import felzenszwalb_regions, grid_regions
+from dataset.benchmarks.labels import FlickrLabels, VGGSSLabels
+from dataset.benchmarks.test_sets import FilesTest, HDF5Test
+from dataset.frontends.log_mel import log_mel_patches, scale
+from dataset.media.audio import RATE, SAMPLES, load_clip
+from dataset.media.image import denormalise, normalise, read_image, resize
+from dataset.storage.hdf5 import HDF5Array, hdf5_writer
+from dataset.storage.layout import find_shards
+from dataset.storage.regions import store_regions
+from dataset.train_loader import TrainLoader
+from dataset.train_set import TrainSet
 
 
 def write_shard(folder, shard, rows, first=0, kinds=("frames", "spects"), dtype=np.uint8, **shapes):

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from dataset.audio import SAMPLES, log_mel_patches, scale
 from dataset.demo import generate
 from dataset.demo.scenes import CLASSES, make_scene
 from dataset.demo.sounds import play_thing
 from dataset.demo.things import draw_thing
+from dataset.frontends.log_mel import log_mel_patches, scale
+from dataset.media.audio import SAMPLES
 
 TRAIN, TEST = 12, 8
 TRAIN_FILES = {  # under SoundNet_Flickr/10k_unlabeled

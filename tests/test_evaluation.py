@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from dataset.annotations import GT_SIZE, draw_boxes, flickr_boxes, flickr_map, read_ids, vggss_map
-from dataset.labels import Labels
-from dataset.test_sets import SwappedSounds, TestSet
+from dataset.benchmarks.annotations import GT_SIZE, draw_boxes, flickr_boxes, flickr_map, read_ids, vggss_map
+from dataset.benchmarks.labels import Labels
+from dataset.benchmarks.test_sets import SwappedSounds, TestSet
 from utils.evaluation.evaluate import HEADLINE, build_test_loader, evaluate, heat_maps, score
 from utils.evaluation.metrics import ciou, consensus_iou, min_max, own_areas, success_auc, summarise
 from utils.evaluation.thresholds import choose

@@ -5,10 +5,10 @@ import torch
 from test_data import write_shard
 from torch import nn
 
-from dataset.features import use_stored_features
-from dataset.loading import TrainLoader
+from dataset.media.image import test_image as as_in_testing
+from dataset.storage.features import use_stored_features
+from dataset.train_loader import TrainLoader
 from dataset.train_set import TrainSet
-from dataset.transforms import test_image as as_in_testing
 from models.simsiam import SimSiamHead
 from models.sspl import SSPL
 from models.vggish import SoundNet

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset import FLICKR_LISTS, LISTED, VGGSS_LISTS
+from dataset.benchmarks import FLICKR_LISTS, LISTED, VGGSS_LISTS
 from metadata.download import count_rows, download, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from dataset.annotations import check_id
-from dataset.audio import load_clip, log_mel_patches, scale
-from dataset.parallel import map_in_order
+from dataset.augment.regions import felzenszwalb_regions
+from dataset.benchmarks.annotations import check_id
+from dataset.frontends.log_mel import log_mel_patches, scale
+from dataset.media.audio import load_clip
+from dataset.media.image import read_image, resize
 from dataset.prepare.pairs import new_folder, prepare_pairs, read_manifest
-from dataset.regions import felzenszwalb_regions
-from dataset.transforms import read_image, resize
+from dataset.storage.parallel import map_in_order
 
 ROOT = Path(__file__).resolve().parent.parent
 COLOURS = [(200, 30, 20), (20, 180, 40), (30, 40, 190), (220, 210, 10), (90, 90, 90)]  # RGB, one an item

@@ -6,9 +6,9 @@ import torch
 from sklearn.metrics import auc
 from torch import nn
 
-from dataset.annotations import GT_SIZE, vggss_map
-from dataset.labels import Labels
-from dataset.test_sets import TestSet
+from dataset.benchmarks.annotations import GT_SIZE, vggss_map
+from dataset.benchmarks.labels import Labels
+from dataset.benchmarks.test_sets import TestSet
 from models.sacl import SACL
 from models.torchvision_ops import torchvision
 from utils.evaluation.detection import confidence, detection_scores, interactive_scores

@@ -14,9 +14,9 @@ from scipy.io import wavfile
 from test_evaluation import run as evaluate_toys
 from torch import nn
 
-from dataset.annotations import vggss_map
-from dataset.labels import Labels
-from dataset.test_sets import TestSet
+from dataset.benchmarks.annotations import vggss_map
+from dataset.benchmarks.labels import Labels
+from dataset.benchmarks.test_sets import TestSet
 from utils.evaluation.evaluate import heat_maps
 from utils.evaluation.thresholds import RULES, choose
 from utils.report import Illustrated, illustration, save_report

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset.annotations import GT_SIZE, read_ids, vggss_boxes, vggss_map
+from dataset.benchmarks.annotations import GT_SIZE, read_ids, vggss_boxes, vggss_map
 from utils.evaluation.baselines import AUDIO_FREE, ORACLE, gaussian_map, score_predictors
 from utils.evaluation.metrics import ciou, consensus_iou, min_max, success_auc
 from utils.evaluation.thresholds import COLUMNS, PIXELS, RULES, SWEEP, WIDTH, GroundTruth, choose, score_maps

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-import dataset
 from arguments_train import parse_args
-from dataset import TEST_SETS, build_labels, build_test_set, default_valset
-from dataset.annotations import listed_boxes, silent_pairs
-from dataset.audio import RATE, SAMPLES
+from dataset import benchmarks
+from dataset.benchmarks import TEST_SETS, build_labels, build_test_set, default_valset
+from dataset.benchmarks.annotations import listed_boxes, silent_pairs
+from dataset.benchmarks.test_sets import SwappedSounds
+from dataset.media.audio import RATE, SAMPLES
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths, make_row
-from dataset.test_sets import SwappedSounds
 from utils.results.provenance import describe_annotations
 
 PUBLIC = Path(__file__).parents[2] / "shared" / "metadata"
@@ -27,7 +27,7 @@ def metadata(tmp_path, monkeypatch):
     """An empty folder in the place of metadata/."""
     folder = tmp_path / "metadata"
     folder.mkdir()
-    monkeypatch.setattr(dataset, "METADATA", folder)
+    monkeypatch.setattr(benchmarks, "METADATA", folder)
     return folder
 
 
@@ -192,7 +192,7 @@ def test_flickr_validation_is_drawn_outside_the_test_list(tmp_path, metadata):
 @pytest.mark.skipif(not PUBLIC.is_dir(), reason="the public lists are not at hand (python -m metadata.download)")
 def test_the_public_lists(tmp_path, monkeypatch):
     """What the benchmarks hold, and the items without a valid box, of which the README tells."""
-    monkeypatch.setattr(dataset, "METADATA", PUBLIC)
+    monkeypatch.setattr(benchmarks, "METADATA", PUBLIC)
     expected = {  # items, of which without a box
         "flickr": (249, None),
         "flickr250": (250, None),

@@ -17,19 +17,21 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from dataset import parallel
-from dataset.audio import centre, load_clip, scale
-from dataset.hdf5 import HDF5Array
-from dataset.parallel import map_in_order
+from dataset.benchmarks.ids import clip_name, read_clip_names, video_of
+from dataset.frontends.log_mel import scale
+from dataset.media.audio import centre, load_clip
 from dataset.prepare import clips as clips_module
 from dataset.prepare.clips import Clip, find_clips, refuse_clips
-from dataset.prepare.ids import TestClips, clip_name, read_clip_names, video_of
+from dataset.prepare.leaks import TestClips
 from dataset.prepare.verify import verify
 from dataset.prepare.videos import prepare_videos
+from dataset.storage import parallel
+from dataset.storage.hdf5 import HDF5Array
+from dataset.storage.parallel import map_in_order
 from dataset.train_set import TrainSet
 
 av = pytest.importorskip("av", reason="PyAV is not installed: videos cannot be read")
-from dataset.video import middle_frame  # noqa: E402  after the skip
+from dataset.media.video import middle_frame  # noqa: E402  after the skip
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared" / "real"

@@ -6,13 +6,14 @@ import pytest
 import torch
 from test_data import write_shard
 
-from dataset import cache
-from dataset.batch_views import BatchViews
-from dataset.hdf5 import HDF5Array
-from dataset.loading import TrainLoader
+from dataset.augment.on_cpu import TwoViews
+from dataset.augment.on_device import BatchViews
+from dataset.augment.parameters import ORDERS, View, draw_views, view_of
+from dataset.media.image import denormalise
+from dataset.storage import cache
+from dataset.storage.hdf5 import HDF5Array
+from dataset.train_loader import TrainLoader
 from dataset.train_set import TrainSet
-from dataset.transforms import TwoViews, denormalise
-from dataset.views import ORDERS, View, draw_views, view_of
 
 SIZE, MARGIN = 224, 22
 STILL = View(0, 0, 0, 0, 1, 1, 1, 0, 0, 0)  # nothing happens to the pixels

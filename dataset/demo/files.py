@@ -11,10 +11,10 @@ import numpy as np
 from scipy.io import wavfile
 from tqdm import tqdm
 
-from dataset.audio import RATE
 from dataset.demo.scenes import CLASSES, SIZE, make_scene
-from dataset.parallel import map_in_order
+from dataset.media.audio import RATE
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths, make_row
+from dataset.storage.parallel import map_in_order
 
 TRAIN, TEST = 0, 1  # splits, part of a scene's seed
 

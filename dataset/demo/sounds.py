@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.signal import butter, lfilter, sosfilt
 
-from dataset.audio import RATE, SAMPLES, SECONDS
+from dataset.media.audio import RATE, SAMPLES, SECONDS
 
 TIME = np.arange(SAMPLES) / RATE  # seconds
 

@@ -6,12 +6,13 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from dataset import TRAIN_FOLDERS
-from dataset.prepare.benchmarks import check_flickr, prepare_vggss
+from dataset.benchmarks.ids import METADATA
 from dataset.prepare.clips import OK, find_clips, refuse_clips
-from dataset.prepare.ids import METADATA, TestClips, check_ids, find_test_lists
+from dataset.prepare.leaks import TestClips, check_ids, find_test_lists
 from dataset.prepare.pairs import prepare_pairs
 from dataset.prepare.rows import FRAME_FORMATS, SPECT_FORMATS
 from dataset.prepare.sheet import save_sheet
+from dataset.prepare.test_files import check_flickr, prepare_vggss
 from dataset.prepare.verify import verify
 from dataset.prepare.videos import prepare_videos
 

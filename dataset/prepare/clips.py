@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset import video
-from dataset.annotations import check_id
-from dataset.audio import RATE, SOUND_FORMATS, NoAudioTrack, centre, read_sound
-from dataset.parallel import LIMIT
-from dataset.prepare.ids import clip_name
+from dataset.benchmarks.annotations import check_id
+from dataset.benchmarks.ids import clip_name
+from dataset.media import video
+from dataset.media.audio import RATE, SOUND_FORMATS, NoAudioTrack, centre, read_sound
+from dataset.media.image import read_image
 from dataset.prepare.rows import make_row
-from dataset.transforms import read_image
+from dataset.storage.parallel import LIMIT
 
 IMAGE_FORMATS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 SHORTEST = 0.5  # seconds of sound; less is not worth repeating to 3 s

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.annotations import check_id
-from dataset.audio import load_clip
-from dataset.parallel import map_in_order
+from dataset.benchmarks.annotations import check_id
+from dataset.media.audio import load_clip
+from dataset.media.image import read_image
 from dataset.prepare.rows import TEST_KINDS, TRAIN_KINDS, RowWriter, array_paths, make_row
-from dataset.transforms import read_image
+from dataset.storage.parallel import map_in_order
 
 
 def read_manifest(path):

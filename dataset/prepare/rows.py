@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.audio import SAMPLES, log_mel_patches, scale
-from dataset.hdf5 import JPEG, MASK_STORAGE, encode_jpeg, hdf5_writer
-from dataset.regions import felzenszwalb_regions
-from dataset.transforms import resize
+from dataset.augment.regions import felzenszwalb_regions
+from dataset.frontends.log_mel import log_mel_patches, scale
+from dataset.media.audio import SAMPLES
+from dataset.media.image import resize
+from dataset.storage.hdf5 import JPEG, MASK_STORAGE, encode_jpeg, hdf5_writer
 
 SIDE = 256  # pixels, of a stored frame
 TRAIN_KINDS = ("frames", "audios", "spects", "masks")

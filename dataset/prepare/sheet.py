@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from dataset.hdf5 import HDF5Array
 from dataset.media.pictures import contact_sheet, write_png
-from dataset.train_set import FRAME, SPECT, find_shards, path_of
+from dataset.storage.hdf5 import HDF5Array
+from dataset.storage.layout import FRAME, SPECT, find_shards, path_of
 
 TILE = 192  # side of a frame on the sheet, pixels
 PER_ROW = 2

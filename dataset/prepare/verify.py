@@ -7,10 +7,10 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset import TRAIN_FOLDERS
-from dataset.annotations import read_ids
-from dataset.audio import SAMPLES
-from dataset.hdf5 import HDF5Array
-from dataset.train_set import FRAME, SPECT, find_shards, path_of
+from dataset.benchmarks.annotations import read_ids
+from dataset.media.audio import SAMPLES
+from dataset.storage.hdf5 import HDF5Array
+from dataset.storage.layout import FRAME, SPECT, find_shards, path_of
 
 SHAPES = {"frames": FRAME, "audios": (SAMPLES,), "spects": SPECT, "masks": FRAME[:2]}
 MOST_REGIONS = 65  # 256 x 256 pixels, at least 1000 a region

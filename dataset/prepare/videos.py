@@ -15,10 +15,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.parallel import map_in_order
 from dataset.prepare.clips import OK, crashed, read_clip
 from dataset.prepare.rows import TRAIN_KINDS, RowWriter, array_paths
 from dataset.storage.atomic import write_text
+from dataset.storage.parallel import map_in_order
 
 COLUMNS = ("id", "state", "reason", "shard", "row")
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dataset.audio import read_sound
+from dataset.augment.regions import felzenszwalb_regions
 from dataset.demo.scenes import make_scene
-from dataset.loading import TrainLoader
+from dataset.media.audio import read_sound
+from dataset.media.image import read_image
+from dataset.media.video import middle_frame
 from dataset.prepare.clips import find_clips, read_clip
 from dataset.prepare.rows import FRAME_FORMATS, TRAIN_KINDS, RowWriter, array_paths, make_row
-from dataset.regions import felzenszwalb_regions
+from dataset.train_loader import TrainLoader
 from dataset.train_set import TrainSet
-from dataset.transforms import read_image
-from dataset.video import middle_frame
 from models.losses import SACLLoss
 from models.resnet import FrameNet
 from models.sacl import SACL, SACLObjective

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from dataset.annotations import GT_SIZE, vggss_map
+from dataset.benchmarks.annotations import GT_SIZE, vggss_map
 from models.resnet import FrameNet
 from models.sacl import SACL
 from models.vggish import SoundNet

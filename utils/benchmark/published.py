@@ -9,7 +9,7 @@ from skimage.segmentation import felzenszwalb
 from torch.nn.functional import cross_entropy, interpolate, normalize
 
 from dataset.prepare.rows import TEST_KINDS
-from dataset.train_set import path_of
+from dataset.storage.layout import path_of
 from models.losses import DROPPED
 from models.torchvision_ops import torchvision
 

@@ -11,7 +11,7 @@ from statistics import median
 import torch
 
 from arguments_train import parse_args
-from dataset.loading import TrainLoader
+from dataset.train_loader import TrainLoader
 from dataset.train_set import TrainSet
 from main import build_networks, build_optimizer
 from models import build_objective

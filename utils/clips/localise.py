@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dataset import video
-from dataset.audio import BANDS, HOP, PATCH, RATE, SAMPLES, SOUND_FORMATS, SoundAround, centre, log_mel_patches, scale
+from dataset.frontends.log_mel import BANDS, HOP, PATCH, log_mel_patches, scale
+from dataset.media import video
+from dataset.media.audio import RATE, SAMPLES, SOUND_FORMATS, SoundAround, centre
+from dataset.media.image import read_image, test_image
 from dataset.media.pictures import contact_sheet, write_png
 from dataset.prepare.clips import IMAGE_FORMATS, SHORTEST, SILENCE, Clip
 from dataset.storage.atomic import write_text
-from dataset.transforms import read_image, test_image
 from utils.clips.overlay_video import draw, save_overlay
 from utils.evaluation.evaluate import heat_maps
 from utils.evaluation.thresholds import RULES

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dataset.annotations import GT_SIZE
+from dataset.benchmarks.annotations import GT_SIZE
 from utils.evaluation.metrics import min_max
 from utils.evaluation.thresholds import COLUMNS, PIXELS, SWEEP, WIDTH, as_scores
 

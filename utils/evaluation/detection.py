@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dataset.annotations import GT_SIZE
+from dataset.benchmarks.annotations import GT_SIZE
 from utils.evaluation.metrics import SUCCESS, own_areas
 
 TOP = GT_SIZE * GT_SIZE // 4  # pixels whose mean is the confidence that something sounds

@@ -8,10 +8,10 @@ from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from dataset.annotations import GT_SIZE
+from dataset.benchmarks.annotations import GT_SIZE
+from dataset.benchmarks.test_sets import collate
+from dataset.media.image import denormalise
 from dataset.storage.workers import start_worker
-from dataset.test_sets import collate
-from dataset.transforms import denormalise
 from utils import distributed
 from utils.evaluation.baselines import AUDIO_FREE, ORACLE, score_predictors
 from utils.evaluation.detection import confidence, detection_scores, interactive_scores

@@ -5,18 +5,15 @@ import torch
 from sklearn.metrics import auc
 from torch.nn.functional import interpolate
 
-from dataset.annotations import GT_SIZE
-from dataset.audio import SAMPLES
-from dataset.test_sets import SwappedSounds
+from dataset.benchmarks.annotations import GT_SIZE
+from dataset.benchmarks.test_sets import SwappedSounds
+from dataset.media.audio import SAMPLES
 from utils import distributed
 from utils.evaluation.metrics import THRESHOLDS, bootstrap, consensus_iou, summarise
 from utils.evaluation.sounds import spect_of
 
 NOISES = 64  # different ones; the items take turns
-
-
 NEGATIVE = ("silence", "noise", "other_clip")
-
 
 # The universal threshold by the maxima of all maps under negative audio, three ways of its authors. The second is our
 # reading of their words "max - 10 %".

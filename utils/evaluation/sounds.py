@@ -3,7 +3,8 @@
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from dataset.audio import SECONDS, log_mel_patches, scale
+from dataset.frontends.log_mel import log_mel_patches, scale
+from dataset.media.audio import SECONDS
 from dataset.storage.workers import start_worker
 
 

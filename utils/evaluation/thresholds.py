@@ -6,7 +6,7 @@ in these counts: nothing is sorted, and no mask is drawn for any of the threshol
 
 import numpy as np
 
-from dataset.annotations import GT_SIZE
+from dataset.benchmarks.annotations import GT_SIZE
 from utils.evaluation.metrics import SUCCESS, own_areas
 
 PIXELS = GT_SIZE * GT_SIZE

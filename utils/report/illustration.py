@@ -9,9 +9,9 @@ import numpy as np
 from scipy.io import wavfile
 from torch.utils.data import Dataset
 
-from dataset.annotations import GT_SIZE
-from dataset.audio import RATE
-from dataset.transforms import denormalise
+from dataset.benchmarks.annotations import GT_SIZE
+from dataset.media.audio import RATE
+from dataset.media.image import denormalise
 
 try:
     import av  # compresses the sounds; without it they take five times the space

@@ -5,13 +5,13 @@ import json
 import subprocess
 from pathlib import Path
 
-from dataset.annotations import GT_SIZE
+from dataset.benchmarks.annotations import GT_SIZE
 from metadata.download import read_manifest
 from models import LOCALISING_PARTS
 from models.weights import sha256
 from utils.evaluation.thresholds import RULES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # What every rule shares.
 PROTOCOL = {

@@ -5,10 +5,10 @@ import time
 import torch
 from torch.utils.data import DataLoader
 
-from dataset.batch_views import BatchViews
+from dataset.augment.on_device import BatchViews
+from dataset.media.image import normalise
 from dataset.sampler import EpochSampler
 from dataset.storage.workers import start_worker
-from dataset.transforms import normalise
 
 
 class TrainLoader:

@@ -3,8 +3,8 @@
 import torch
 from torch.nn.functional import conv2d, interpolate, pad
 
-from dataset.transforms import standardise
-from dataset.views import BRIGHTNESS, CONTRAST, HUE, ORDERS, SATURATION, View
+from dataset.augment.parameters import BRIGHTNESS, CONTRAST, HUE, ORDERS, SATURATION, View
+from dataset.media.image import standardise
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and Pillow
 REACH = 6  # pixels to either side that the widest blur looks: OpenCV's for sigma 2

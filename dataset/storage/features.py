@@ -8,9 +8,9 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from dataset.hdf5 import HDF5Array, hdf5_writer
+from dataset.media.image import test_image
+from dataset.storage.hdf5 import HDF5Array, hdf5_writer
 from dataset.storage.workers import start_worker
-from dataset.transforms import test_image
 from utils import distributed
 
 BATCH = 64

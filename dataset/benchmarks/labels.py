@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset.annotations import (
+from dataset.benchmarks.annotations import (
     GT_SIZE,
     flickr_boxes,
     flickr_map,
@@ -16,7 +16,7 @@ from dataset.annotations import (
     vggss_boxes,
     vggss_map,
 )
-from dataset.prepare.ids import clip_name
+from dataset.benchmarks.ids import clip_name
 
 
 class Labels:

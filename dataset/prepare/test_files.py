@@ -7,14 +7,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.annotations import read_ids, silent_pairs, vggss_boxes
-from dataset.labels import FlickrLabels
-from dataset.parallel import map_in_order
+from dataset.benchmarks.annotations import read_ids, silent_pairs, vggss_boxes
+from dataset.benchmarks.ids import clip_name
+from dataset.benchmarks.labels import FlickrLabels
+from dataset.benchmarks.test_sets import FilesTest
 from dataset.prepare.clips import OK, Clip, crashed, find_clips, read_clip
-from dataset.prepare.ids import clip_name
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths
 from dataset.storage.atomic import write_text
-from dataset.test_sets import FilesTest
+from dataset.storage.parallel import map_in_order
 
 MISSING = "missing"
 

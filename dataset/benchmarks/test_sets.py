@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from dataset.annotations import read_ids
-from dataset.audio import SAMPLES, load_clip, log_mel_patches, scale
-from dataset.hdf5 import HDF5Array
-from dataset.prepare.ids import clip_name
-from dataset.train_set import FRAME, SPECT, check_rows
-from dataset.transforms import read_image, test_image
+from dataset.benchmarks.annotations import read_ids
+from dataset.benchmarks.ids import clip_name
+from dataset.frontends.log_mel import log_mel_patches, scale
+from dataset.media.audio import SAMPLES, load_clip
+from dataset.media.image import read_image, test_image
+from dataset.storage.hdf5 import HDF5Array
+from dataset.storage.layout import FRAME, SPECT, check_rows
 
 
 class TestSet(Dataset):
