@@ -3,20 +3,17 @@
 from contextlib import closing
 from math import cos, pi
 
-import torch
-from torch.nn.parallel import DistributedDataParallel
-
 from arguments_train import parse_args
 from dataset import build_train_set
 from dataset.benchmarks import build_test_set
 from dataset.benchmarks.test_sets import SwappedSounds
 from dataset.train_loader import TrainLoader
-from models import build_model, build_objective
-from models.batch_norm import synchronised
+from models import build_objective
 from utils import distributed
 from utils.errors import one_sentence_errors
 from utils.evaluation.evaluate import build_test_loader, evaluate
 from utils.training.accumulate import backward_in_parts
+from utils.training.build import build_networks, build_optimizer
 from utils.training.health import Guard
 from utils.training.interrupt import Interrupt
 from utils.training.memory import keep_freed_memory
@@ -79,26 +76,6 @@ def build_loaders(args, device, model):
     return train_loader, {
         name: build_test_loader(test_set, args.batch_size_per_gpu, args.workers) for name, test_set in test_sets.items()
     }
-
-
-def build_networks(args, device):
-    """The model, and what trains it: the same, or with several processes what exchanges its gradients."""
-    model, several = build_model(args).to(device, memory_format=torch.channels_last), distributed.world_size() > 1
-    if several and not args.local_negatives:
-        model = synchronised(model, device)
-    if args.compile:
-        model.compile()
-    return model, DistributedDataParallel(model) if several else model
-
-
-def build_optimizer(model, args):
-    """The optimizer over what the method trains, each group with its learning rate."""
-    groups = [{**group, "first_lr": group["lr"]} for group in model.parameter_groups(args)]
-    shared = {"weight_decay": args.weight_decay, "fused": True}
-    if args.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=args.beta1, **shared)
-    optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[args.optimizer]
-    return optimizer(groups, betas=(args.beta1, 0.999), **shared)
 
 
 def train_one_epoch(model, loader, objective, optimizer, progress, args, run, interrupt):

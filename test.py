@@ -13,7 +13,8 @@ from utils.evaluation.evaluate import build_test_loader, evaluate
 from utils.evaluation.object_prior import ObjectPrior
 from utils.evaluation.overlays import save_overlays
 from utils.evaluation.probes import build_probes
-from utils.report import Illustrated, save_report
+from utils.report.illustration import Illustrated
+from utils.report.page import save_report
 from utils.results.baseline_table import tabulate
 from utils.results.compare import compare
 from utils.results.provenance import describe_checkpoint, take_fingerprint

@@ -59,10 +59,10 @@ def test_every_command_is_known_here():
         "python main.py",  # tests/test_scripts.py, the story
         "python test.py",  # likewise
         "python -m metadata.download",  # tests/test_metadata.py, from a folder: there need be no network
-        "python -m utils.benchmark data --clips CLIPS",  # tests/test_benchmark.py
-        "python -m utils.benchmark eval",  # likewise
-        "python -m utils.benchmark train",  # likewise
-        "python -m utils.benchmark scale",  # likewise
+        "python -m utils.speed data --clips CLIPS",  # tests/test_speed.py
+        "python -m utils.speed eval",  # likewise
+        "python -m utils.speed train",  # likewise
+        "python -m utils.speed scale",  # likewise
         SLURM,  # the line above it in the README, started by srun
         *COMMANDS,
     }

@@ -19,8 +19,9 @@ from dataset.benchmarks.labels import Labels
 from dataset.benchmarks.test_sets import TestSet
 from utils.evaluation.evaluate import heat_maps
 from utils.evaluation.thresholds import RULES, choose
-from utils.report import Illustrated, illustration, save_report
-from utils.report.illustration import illustrate, outlines
+from utils.report import illustration
+from utils.report.illustration import Illustrated, illustrate, outlines
+from utils.report.page import save_report
 
 CLASSES = ("dog", "church bell", "</script><b>cat</b>")
 EVIL = "<img src=x onerror=document.title='hacked'>"  # a name that no list forbids

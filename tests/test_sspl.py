@@ -17,7 +17,7 @@ from models.simsiam import SimSiamHead
 from models.sspl import SSPL, attend, cosine_map
 from models.vgg import VGG16
 from models.vggish import SoundNet
-from utils.benchmark.flops import describe_sspl_costs, sspl_costs
+from utils.speed.flops import describe_sspl_costs, sspl_costs
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "sspl.npz")
 SHAPES = json.loads((Path(__file__).parent / "golden" / "sspl_state_dict_shapes.json").read_text())

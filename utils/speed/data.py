@@ -1,4 +1,4 @@
-"""python -m utils.benchmark data: samples/s of one core, from HDF5 files to two augmented views with regions and
+"""python -m utils.speed data: samples/s of one core, from HDF5 files to two augmented views with regions and
 spectrogram, by the published procedure and by this loader; and clips/s of preparing clips, with the share of decoding.
 """
 
@@ -24,9 +24,9 @@ from models.losses import SACLLoss
 from models.resnet import FrameNet
 from models.sacl import SACL, SACLObjective
 from models.vggish import SoundNet
-from utils.benchmark import timing
-from utils.benchmark.published import PublishedProcedure
-from utils.benchmark.timing import alternate, one_thread, timed
+from utils.speed import timing
+from utils.speed.published import PublishedProcedure
+from utils.speed.timing import alternate, one_thread, timed
 from utils.training.precision import choose_precision
 
 ROWS, BATCH = 64, 32

@@ -1,4 +1,4 @@
-"""python -m utils.benchmark train: samples/s of a training step and of its parts, and of the published procedure's."""
+"""python -m utils.speed train: samples/s of a training step and of its parts, and of the published procedure's."""
 
 import os
 import tempfile
@@ -13,16 +13,16 @@ import torch
 from arguments_train import parse_args
 from dataset.train_loader import TrainLoader
 from dataset.train_set import TrainSet
-from main import build_networks, build_optimizer
 from models import build_objective
 from models.resnet import FrameNet
 from models.sacl import SACL
 from models.vggish import SoundNet
-from utils.benchmark.data import cycle_over, read_clock, write_sets
-from utils.benchmark.flops import count_flops, describe_sspl_costs
-from utils.benchmark.published import PublishedProcedure, published_step
-from utils.benchmark.timing import take_rounds, timed
+from utils.speed.data import cycle_over, read_clock, write_sets
+from utils.speed.flops import count_flops, describe_sspl_costs
+from utils.speed.published import PublishedProcedure, published_step
+from utils.speed.timing import take_rounds, timed
 from utils.training.accumulate import leaves
+from utils.training.build import build_networks, build_optimizer
 from utils.training.health import Guard
 from utils.training.memory import keep_freed_memory
 from utils.training.precision import choose_autocast

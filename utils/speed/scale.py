@@ -1,4 +1,4 @@
-"""python -m utils.benchmark scale: how a step grows with batch, resolution and processes; the loss's memory; and a plan
+"""python -m utils.speed scale: how a step grows with batch, resolution and processes; the loss's memory; and a plan
 on paper: hours and storage of large sets."""
 
 import os
@@ -16,8 +16,8 @@ import torch.multiprocessing as mp
 
 from models.losses import SACLLoss
 from utils import distributed
-from utils.benchmark.data import read_clock, write_sets
-from utils.benchmark.train import TrainingStep
+from utils.speed.data import read_clock, write_sets
+from utils.speed.train import TrainingStep
 
 EPOCHS, SETS, DEVICES = 100, {"10k": 10_000, "144k": 144_000, "200k": 200_000, "2 M": 2_000_000}, (1, 8, 64)
 # uint8 frame, float32 patches, compressed regions (mean of 14 real clips), and the sound, which training does not read

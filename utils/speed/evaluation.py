@@ -1,4 +1,4 @@
-"""What scoring costs: python -m utils.benchmark eval"""
+"""What scoring costs: python -m utils.speed eval"""
 
 import platform
 
@@ -10,11 +10,11 @@ from dataset.benchmarks.annotations import GT_SIZE, vggss_map
 from models.resnet import FrameNet
 from models.sacl import SACL
 from models.vggish import SoundNet
-from utils.benchmark.timing import ROUNDS, one_thread, take_rounds
 from utils.evaluation.baselines import SIGMA, gaussian_map
 from utils.evaluation.evaluate import Evaluation, heat_maps, score
 from utils.evaluation.metrics import min_max
 from utils.evaluation.thresholds import COLUMNS, RULES, SWEEP, WIDTH, GroundTruth, score_maps
+from utils.speed.timing import ROUNDS, one_thread, take_rounds
 
 MAPS = 5158  # of VGG-SS
 BATCH = 64

@@ -1,14 +1,14 @@
-"""The command line of utils.benchmark."""
+"""The command line of utils.speed."""
 
 import argparse
 
 import torch
 
 from models import METHODS
-from utils.benchmark.data import benchmark_data, benchmark_waiting
-from utils.benchmark.evaluation import benchmark_eval
-from utils.benchmark.scale import benchmark_scale
-from utils.benchmark.train import benchmark_train
+from utils.speed.data import benchmark_data, benchmark_waiting
+from utils.speed.evaluation import benchmark_eval
+from utils.speed.scale import benchmark_scale
+from utils.speed.train import benchmark_train
 
 
 def data(args, device):
@@ -33,7 +33,7 @@ def score(args, device):
 
 def parse_args(argv=None):
     """The command line; the namespace's `run` is the command's function."""
-    parser = argparse.ArgumentParser(prog="python -m utils.benchmark", description="Timings of this machine.")
+    parser = argparse.ArgumentParser(prog="python -m utils.speed", description="Timings of this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     gpu = torch.cuda.is_available()
 

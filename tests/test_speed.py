@@ -1,4 +1,4 @@
-"""utils.benchmark prints its tables; how fast anything is, it measures, and no test judges."""
+"""utils.speed prints its tables; how fast anything is, it measures, and no test judges."""
 
 import sys
 
@@ -10,9 +10,9 @@ from scipy.io import wavfile
 from test_losses import random_inputs
 
 from models.losses import SACLLoss
-from utils.benchmark import data, evaluation, scale, timing, train
-from utils.benchmark.__main__ import main
-from utils.benchmark.published import looped_loss
+from utils.speed import data, evaluation, scale, timing, train
+from utils.speed.__main__ import main
+from utils.speed.published import looped_loss
 
 
 def test_data(tmp_path, monkeypatch, capsys):

@@ -1,1 +1,0 @@
-"""Timings, not tests: python -m utils.benchmark COMMAND (--help names them)."""

@@ -1,0 +1,1 @@
+"""Timings, not tests: python -m utils.speed COMMAND (--help names them)."""
