@@ -3,22 +3,22 @@
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 from dataset import BY_SIZE, TRAIN_FOLDERS, exact_trainset, has_data, testset_of
-from dataset.benchmarks import TEST_SETS, default_valset
-from models import LOCALISING_PARTS, METHODS
-from models.sspl import BACKBONES
+from dataset.benchmarks import TEST_SETS
+from models import METHODS, weights_argument
 
 data_path = "./Datasets"
 weights_resnet_imgnet = "./models/resnet/resnet18-5c106cde.pth"
 weights_vgg16 = "./models/vgg16/vgg16-397923af.pth"
 weights_vggish = "./models/torchvggish/torchvggish/vggish_pretrained/vggish-10086976.pth"
 
-# What `python main.py` runs with where there is no data set: small enough to learn on two CPU cores in minutes. The
-# settings that differ from the published ones do so because nothing is pre-trained.
+# What `python main.py` runs with where there is no dataset: small enough to learn on two CPU cores in minutes. A method
+# has settings of its own beside these (models/__init__.py). They differ from the published ones because nothing is
+# pre-trained.
 DEMO = {
-    "testset": "demo",
     "train_from_scratch": 1,
     "imgSize": 160,
     "batch_size_per_gpu": 16,  # small: so early, the number of steps counts more than what each of them sees
@@ -26,17 +26,6 @@ DEMO = {
     "eval_epoch": 4,
     "lr_schedule": "cosine",
     "workers": 1,
-}
-
-# - SACL: a higher temperature, a fast frame network (its batch norm bears it) and a slow sound network (it has none,
-#   and wide layers: a tenth more, and all sounds soon look alike); and one region (gridSize 1): which Felzenszwalb
-#   region holds the similar cells means nothing as long as the similarity does, and what it picks by chance confirms
-#   itself (see docs/demo.md for the numbers).
-# - SSPL with the predictive coding module: four times the paper's rates, for which the set is small (see docs/sspl.md).
-DEMO_OF = {
-    "sacl": {"gridSize": 1, "tempD": 0.07, "lr_frame": 1e-3, "lr_sound": 4e-6},
-    "sspl": {},
-    "sspl_pcm": {"lr_head": 2e-4, "lr_rest": 1e-4},
 }
 
 # SSPL's learning rates in its paper, which says that they matter a great deal: of the head (lr1), of all else (lr2).
@@ -55,81 +44,84 @@ SSPL_RATES = {
     },
 }
 
+IMAGE_SIZE, BATCH_SIZE = "side of the network's input, a multiple of 16", "samples a step and process"
 
-def parse_args(argv=None):
+RENAMED = {}  # flags of earlier versions: what to use instead
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """All settings of a run, complete: what depends on the method or the training set is filled in here.
 
-    Raises ValueError for a flag that belongs to another method.
+    Raises ValueError for a flag that belongs to another method, and for flags that exclude each other.
     """
-    method = chosen_method(argv)
-    parser = build_parser(method)
-    args, unknown = parser.parse_known_args(argv)
-    refuse_foreign_flags(method, unknown, build_parser)
-    trainset = args.trainset or ("flickr" if has_data(args.data_path) else "demo")
-    valset = "none" if trainset == "demo" else default_valset(args)
-    parser.set_defaults(
-        trainset=trainset, testset=testset_of(trainset), valset=valset, ckpt=f"./runs/{method}_{trainset}"
-    )
-    if method in SSPL_RATES:
-        rates = SSPL_RATES[method].get(exact_trainset(trainset, args.num_train), SSPL_RATES[method]["flickr10k"])
-        parser.set_defaults(lr_head=rates[0], lr_rest=rates[1])
-        if args.fine_tune and args.cache_features != "none":
-            raise ValueError("--cache_features stores what frozen encoders compute: leave out it or --fine_tune 1")
-        if args.init_from:
-            parser.set_defaults(backbone=trained_settings(args.init_from).get("backbone", "resnet18"))
-    if trainset == "demo":
-        parser.set_defaults(**DEMO, **DEMO_OF[method])
+    argv = sys.argv[1:] if argv is None else argv
+    known = peek(argv, "method", "data_path", "trainset", "num_train", "init_from")
+    method = checked_method(known.method or "sacl")
+    folder = checked_data_path(known.data_path, known.trainset)
+    trainset = known.trainset or ("flickr" if has_data(folder) else "demo")
+    num_train = int(known.num_train) if (known.num_train or "").isdecimal() else None
+    parser = build_parser(method, trainset, num_train)
+    if known.init_from:
+        parser.set_defaults(backbone=trained_settings(known.init_from).get("backbone", "resnet18"))
     args = parser.parse_args(argv)
     if args.batch_size_per_gpu % args.accumulate:
         parser.error(f"--accumulate {args.accumulate} does not divide a batch of {args.batch_size_per_gpu}")
+    if getattr(args, "fine_tune", 0) and args.cache_features != "none":
+        raise ValueError("--cache_features stores what frozen encoders compute: leave out it or --fine_tune 1")
     return args
 
 
-def build_parser(method):
+def build_parser(method: str, trainset: str = "flickr", num_train: int | None = None) -> argparse.ArgumentParser:
+    """The flags of a method on a training set, with the defaults that this set has."""
     parser = argparse.ArgumentParser(
-        description="Train visual sound source localisation: SACL by contrast, SSPL by prediction without negatives.",
+        description="Train a method of visual sound source localisation.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         epilog=f"These are the flags of --method {method}; --method NAME --help lists those of another.",
+        allow_abbrev=False,
     )
-    add_method_flag(parser)
-    add_data_flags(parser)
-    add_machine_flags(parser)
-    add_weight_flags(parser, method)
-
-    run = parser.add_argument_group("run")
-    run.add_argument(
-        "--ckpt", help="folder of this run's log, checkpoints and pictures (default: runs/METHOD_TRAINSET)"
-    )
-    run.add_argument("--resume", action="store_true", help="go on with the run in --ckpt from its last.pth")
-    run.add_argument("--force_resume", action="store_true", help="--resume although settings of the run have changed")
-    run.add_argument("--save_minutes", type=float, default=10, help="write last.pth so often within an epoch, too")
-    run.add_argument(
-        "--on_nan", choices=["stop", "skip"], default="stop", help="what to do with a step whose gradient is not finite"
-    )
-    run.add_argument("--eval_epoch", type=positive, default=1, help="evaluate every so many epochs, and after the last")
-    run.add_argument("--num_visual", type=int, default=20, help="test items to draw at the end")
-    run.add_argument("--seed", type=int, default=12345, help="of weights, order, augmentation and swapped sounds")
-
-    data = parser.add_argument_group("training data")
-    data.add_argument(
-        "--trainset",
-        choices=[*BY_SIZE, *TRAIN_FOLDERS],
-        help="default: flickr, or demo where --data_path holds no data set",
-    )
-    data.add_argument("--testset", choices=TEST_SETS, help="scored while training (default: the training set's)")
-    data.add_argument(
-        "--valset",
-        choices=[*TEST_SETS, "none"],
-        help="selects the best checkpoint; none: the test set does, as in the papers "
-        "(default: flickr_val where --data_path has it and the training set is not the demo, else none)",
-    )
-    data.add_argument("--num_train", type=positive, help="train on the first so many rows (default: all)")
-    data.add_argument(
+    add_method_flag(parser, method)
+    machine = add_machine_flags(parser)
+    machine.add_argument("--compile", action="store_true", help="torch.compile the networks: a slower start")
+    machine.add_argument(
         "--cache",
         choices=["auto", "none", "ram", "device"],
         default="auto",
         help="keep the set, pixels as uint8, in memory or on the device; auto: where half of what is free suffices",
     )
+    first = add_weight_flags(parser, method)
+    first.add_argument("--weights_resnet_imgnet", default=weights_resnet_imgnet, help="ImageNet weights of ResNet-18")
+
+    run = add_free_group(parser, "run")
+    run.add_argument("--ckpt", default=f"./runs/{method}_{trainset}", help="folder of the log, checkpoints, pictures")
+    run.add_argument("--resume", action="store_true", help="go on with the run in --ckpt from its last.pth")
+    run.add_argument("--force_resume", action="store_true", help="--resume although settings of the run have changed")
+    run.add_argument("--save_minutes", type=float, default=10, help="also save last.pth every so many minutes")
+    run.add_argument(
+        "--on_nan", choices=["stop", "skip"], default="stop", help="what to do with a step whose gradient is not finite"
+    )
+    run.add_argument("--eval_epoch", type=positive, default=1, help="evaluate every so many epochs, and after the last")
+    run.add_argument(
+        "--eval_shuffled",
+        choices=["each", "last", "none"],
+        default="each",
+        help="also evaluate with other items' sounds: at each evaluation, after the last epoch, or never",
+    )
+    run.add_argument("--num_visual", type=natural, default=20, help="test items to draw at the end")
+
+    data = parser.add_argument_group("training data")
+    data.add_argument("--trainset", choices=[*BY_SIZE, *TRAIN_FOLDERS], default=trainset, help="what is trained on")
+    data.add_argument("--testset", choices=TEST_SETS, default=testset_of(trainset), help="scored while training")
+    data.add_argument(
+        "--valset",
+        choices=[*TEST_SETS, "none", "auto"],
+        default="none" if trainset == "demo" else "auto",
+        help="selects the best checkpoint; none: the test set does, as in the papers; auto: flickr_val where the data "
+        "folder has it, else none",
+    )
+    data.add_argument("--imgSize", type=image_size, default=224, help=IMAGE_SIZE)
+    data.add_argument("--seed", type=seed, default=12345, help="of weights, order, augmentation and shuffled sounds")
+    data.add_argument("--batch_size_per_gpu", type=positive, default=64, help=BATCH_SIZE)
+    data.add_argument("--num_train", type=positive, help="train on the first so many rows; None: all")
     data.add_argument(
         "--augment",
         choices=["auto", "cpu", "device"],
@@ -137,19 +129,17 @@ def build_parser(method):
         help="who makes the views: the loader's workers, or the device for whole batches (auto: a GPU does)",
     )
 
-    model = parser.add_argument_group("model")
-    model.add_argument("--train_from_scratch", type=int, default=0, choices=[0, 1], help="1: random first weights")
-    model.add_argument("--weights_resnet_imgnet", default=weights_resnet_imgnet, help="ImageNet weights of ResNet-18")
-    model.add_argument("--weights_vggish", default=weights_vggish, help="AudioSet weights of VGGish")
-
     optimisation = parser.add_argument_group("optimisation")
-    optimisation.add_argument("--num_epoch", type=positive, default=100)
-    optimisation.add_argument("--optimizer", choices=["sgd", "adam", "adamw"], default="adamw")
+    optimisation.add_argument(
+        "--train_from_scratch", type=int, default=0, choices=[0, 1], help="1: random first weights"
+    )
+    optimisation.add_argument("--num_epoch", type=positive, default=100, help="epochs")
+    optimisation.add_argument("--optimizer", choices=["sgd", "adam", "adamw"], default="adamw", help="of torch.optim")
     optimisation.add_argument(
         "--lr_schedule", choices=["constant", "cosine"], default="constant", help="cosine: to 0 at the last epoch"
     )
     optimisation.add_argument("--beta1", type=float, default=0.9, help="momentum of sgd, beta1 of adam and adamw")
-    optimisation.add_argument("--weight_decay", type=float, default=1e-4)
+    optimisation.add_argument("--weight_decay", type=float, default=1e-4, help="decoupled in adamw")
     optimisation.add_argument(
         "--accumulate",
         type=positive,
@@ -157,19 +147,24 @@ def build_parser(method):
         help="put a batch through the networks in so many parts, to save memory: the loss is still the whole batch's, "
         "batch norm's statistics are a part's",
     )
-    optimisation.add_argument("--compile", action="store_true", help="torch.compile the networks: a slower start")
     optimisation.add_argument(
         "--precision",
         choices=["auto", "float32", "bfloat16"],
         default="auto",
         help="auto: bfloat16 where the hardware gains",
     )
-    for add_flags in METHOD_FLAGS[method]:
-        add_flags(parser)
+    # Of methods without negatives; and how the method reads sounds.
+    parser.set_defaults(local_negatives=False, front_end=METHODS[method].front_end)
+    METHOD_FLAGS[method](parser, exact_trainset(trainset, num_train))
+    if trainset == "demo":
+        parser.set_defaults(**DEMO | METHODS[method].demo)
+    refuse_flags(parser, foreign_flags(parser, method, METHOD_FLAGS) | RENAMED)
+    parser.set_defaults(resume_may_change=free_flags(parser))
     return parser
 
 
-def add_sacl_flags(parser):
+def add_sacl_flags(parser, trainset):
+    add_vggish_flag(add_free_group(parser, "SACL, first weights"))
     group = parser.add_argument_group("SACL")
     group.add_argument(
         "--gridSize", type=int, default=-1, choices=[-1, 1, 2, 4, 8], help="regions: -1 Felzenszwalb, else a grid"
@@ -183,26 +178,23 @@ def add_sacl_flags(parser):
         "--masked_max",
         choices=["zero", "exclude"],
         default="zero",
-        help="cells outside the mask: published, or left out",
+        help="cells outside the mask: zeros in the maximum (published), or left out",
     )
-    group.add_argument(
-        "--local_negatives", action="store_true", help="negatives and batch norm per process (published)"
-    )
+    add_negatives_flag(group)
     group.add_argument("--lr_frame", type=float, default=2e-4, help="of the frame network (the paper: 1e-4 for 144k)")
     group.add_argument("--lr_sound", type=float, default=2e-4, help="of the sound network (the paper: 1e-4 for 144k)")
-    parser.set_defaults(photometric=True, cache_features="none")  # its encoders are trained
 
 
-def add_sspl_flags(parser):
+def add_sspl_flags(parser, trainset, method="sspl"):
     group = parser.add_argument_group("SSPL")
+    first = add_free_group(parser, "SSPL, first weights")
+    add_vggish_flag(first)
+    first.add_argument("--weights_vgg16", default=weights_vgg16, help="ImageNet weights of VGG16")
+    first.add_argument("--weights_ssl_head", help="ssl_head_best.pth, with --weights_frame and --weights_sound")
     add_encoder_flag(group)
-    group.add_argument("--weights_vgg16", default=weights_vgg16, help="ImageNet weights of VGG16")
     group.add_argument(
-        "--init_from",
-        metavar="RUN",
-        help="folder of a run whose frame and sound networks to start with",
+        "--init_from", metavar="RUN", help="folder of a run whose frame and sound networks to start with"
     )
-    group.add_argument("--weights_ssl_head", help="ssl_head_best.pth, with --weights_frame and --weights_sound")
     group.add_argument("--fine_tune", type=int, default=0, choices=[0, 1], help="1: train the encoders as well")
     group.add_argument(
         "--cache_features",
@@ -211,108 +203,178 @@ def add_sspl_flags(parser):
         help="compute once, and store beside the data: VGGish's features (nothing else changes); all: the frame "
         "network's too, of the unaugmented frame, so that both views of it are the same",
     )
-    group.add_argument("--lr_head", type=float, help="of the head (lr1; default: the paper's for the training set)")
-    group.add_argument("--lr_rest", type=float, help="of all else (lr2; default: the paper's for the training set)")
-    # The published batch: 128 on each of two GPUs. Views are crops and flips only. Regions are SACL's: one covers the
-    # view, and nobody looks at it.
-    parser.set_defaults(batch_size_per_gpu=128, photometric=False, gridSize=1, local_negatives=False)
+    lr_head, lr_rest = SSPL_RATES[method].get(trainset, SSPL_RATES[method]["flickr10k"])
+    group.add_argument("--lr_head", type=float, default=lr_head, help="of the head (lr1), the paper's for this set")
+    group.add_argument("--lr_rest", type=float, default=lr_rest, help="of all else (lr2), the paper's for this set")
+    parser.set_defaults(batch_size_per_gpu=128)  # published: on each of two GPUs
 
 
-def add_pcm_flags(parser):
+def add_pcm_flags(parser, trainset):
+    add_sspl_flags(parser, trainset, "sspl_pcm")
     add_cycles_flag(parser.add_argument_group("predictive coding module"))
     parser.set_defaults(num_epoch=20)
 
 
+METHOD_FLAGS = {"sacl": add_sacl_flags, "sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags}
+
+
+# Flags that several methods, or main.py and test.py, share.
+
+
+def add_vggish_flag(group):
+    group.add_argument("--weights_vggish", default=weights_vggish, help="AudioSet weights of VGGish")
+
+
+def add_negatives_flag(group):
+    group.add_argument(
+        "--local_negatives", action="store_true", help="negatives and batch norm per process (published)"
+    )
+
+
 def add_encoder_flag(group):
-    """The flag of main.py and test.py for SSPL's frame network."""
-    group.add_argument("--backbone", choices=BACKBONES, default="vgg16", help="frame network")
+    group.add_argument("--backbone", choices=["vgg16", "resnet18"], default="vgg16", help="frame network")
 
 
 def add_cycles_flag(group):
-    """The flag of main.py and test.py for the predictive coding module."""
     group.add_argument(
         "--cycs_pcm", type=cycles, default=4, help="recursive cycles after the initialising pass: the paper's T - 1"
     )
 
 
-METHOD_FLAGS = {
-    "sacl": [add_sacl_flags],
-    "sspl": [add_sspl_flags],
-    "sspl_pcm": [add_sspl_flags, add_pcm_flags],
-}
+def add_method_flag(parser, method):
+    parser.add_argument("--method", choices=METHODS, default=method, help="what is trained or tested")
 
 
-def chosen_method(argv, default="sacl"):
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    add_method_flag(parser)
-    parser.set_defaults(method=default)
-    return parser.parse_known_args(argv)[0].method
-
-
-def refuse_foreign_flags(method, unknown, build):
-    """Raises ValueError where one of the flags that a method's parser did not know is another method's.
-
-    build: method -> parser.
-    """
-    for other in METHODS:
-        left = build(other).parse_known_args(unknown)[1]
-        for flag in unknown:
-            if flag.startswith("--") and flag not in left:
-                raise ValueError(f"{flag.partition('=')[0]} belongs to --method {other}, not to {method}: leave it out")
-
-
-def add_method_flag(parser):
-    """The flag of main.py and test.py that says what is trained or tested."""
-    parser.add_argument("--method", choices=METHODS, default="sacl")
-
-
-def add_data_flags(parser):
-    """Flags of main.py and test.py about the data."""
-    group = parser.add_argument_group("data")
-    add_data_path(group)
-    group.add_argument("--imgSize", type=image_size, default=224, help="side of the network's input, a multiple of 16")
-
-
-def add_data_path(parser):
-    parser.add_argument(
+def add_data_path(group):
+    group.add_argument(
         "--data_path", default=data_path, help="folder that holds SoundNet_Flickr, VGG-Sound, Custom, Demo"
     )
 
 
 def add_machine_flags(parser):
-    """Flags of main.py and test.py about the machine."""
-    group = parser.add_argument_group("machine")
-    group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    group.add_argument("--batch_size_per_gpu", type=positive, default=64, help="samples a step and process")
-    group.add_argument("--workers", type=int, default=min(8, os.cpu_count()), help="processes that load data")
+    group = add_free_group(parser, "machine")
+    add_data_path(group)
+    group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: CUDA where it works")
+    group.add_argument("--workers", type=natural, default=min(8, os.cpu_count() or 1), help="processes that load data")
+    return group
 
 
 def add_weight_flags(parser, method, folder=None):
-    """Flags of main.py and test.py for trained networks, by default those in `folder`, if any."""
-    group = parser.add_argument_group("trained weights")
-    for part in LOCALISING_PARTS[method]:
+    """Flags of trained networks, by default those in `folder`, if any."""
+    group = add_free_group(parser, "trained weights")
+    for part in METHODS[method].parts:
         default = folder and f"{folder}/{part}_best.pth"
-        group.add_argument(f"--weights_{part}", default=default, help=f"{part}_best.pth of a run, or the authors'")
+        flag = f"--{weights_argument(part)}"
+        group.add_argument(flag, default=default, help=f"{part}_best.pth of a run, or the authors'")
+    return group
 
 
-def trained_settings(folder):
+# Reading the command line.
+
+
+def add_free_group(parser, title):
+    """A group of flags that --resume may change: they leave the weights that a run ends with alone."""
+    group = parser.add_argument_group(title)
+    group.affects_weights = False
+    return group
+
+
+def free_flags(parser) -> list[str]:
+    """The names of the flags in free groups."""
+    groups = [group for group in parser._action_groups if not getattr(group, "affects_weights", True)]
+    return sorted(action.dest for group in groups for action in group._group_actions)
+
+
+def peek(argv, *names) -> argparse.Namespace:
+    """The flags of these names on a command line, as text, None where they are not given: others' defaults depend on
+    them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name in names:
+        parser.add_argument(f"--{name}", nargs="?")
+    return parser.parse_known_args(argv)[0]
+
+
+def checked_method(name: str) -> str:
+    """Raises ValueError for a name that is none of METHODS."""
+    if name not in METHODS:
+        raise ValueError(f"--method {name} is unknown: choose from {', '.join(METHODS)}")
+    return name
+
+
+def checked_data_path(given: str | None, name: str | None) -> str:
+    """The data folder; given: None where the user named none; name: the set that the user named, or None.
+
+    Raises ValueError where the user named a folder that is missing, or that holds no dataset and no set was named.
+    """
+    if given is None:
+        return data_path
+    if not Path(given).is_dir():
+        raise ValueError(f"--data_path {given} is not a folder: name the folder that holds the datasets")
+    if name is None and not has_data(given) and not (Path(given) / "Demo").is_dir():
+        raise ValueError(
+            f"--data_path {given} holds none of SoundNet_Flickr, VGG-Sound, Custom, Demo: name the folder that does "
+            "(--trainset demo generates the demo set there)"
+        )
+    return given
+
+
+class RefusedFlag(argparse.Action):
+    """A flag that is known, but not to be used here: const says why."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        raise ValueError(f"{option_string} {self.const}")
+
+
+def refuse_flags(parser, reasons: dict[str, str]):
+    """Adds flags, hidden from --help, whose use is an error with a reason."""
+    hidden = {"dest": "refused", "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+    for flag, reason in reasons.items():
+        parser.add_argument(flag, action=RefusedFlag, nargs="*", const=reason, **hidden)
+
+
+def foreign_flags(parser, method, method_flags) -> dict[str, str]:
+    """The flags of other methods that this method's parser does not have, each with the reason to refuse it."""
+    own, foreign = set(parser._option_string_actions), {}
+    for other in METHODS:
+        theirs = argparse.ArgumentParser(add_help=False)
+        add_weight_flags(theirs, other)
+        method_flags[other](theirs, "")
+        for flag in theirs._option_string_actions:
+            if flag not in own:
+                foreign.setdefault(flag, f"belongs to --method {other}, not to {method}: leave it out")
+    return foreign
+
+
+def trained_settings(folder) -> dict:
     """The arguments of the run of main.py in a folder, {} where it holds none (published weights, say)."""
     settings = Path(folder) / "args.json"
     return json.loads(settings.read_text())["arguments"] if settings.is_file() else {}
 
 
 def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return _whole_number(text, 1)
+
+
+def natural(text):
+    return _whole_number(text, 0)
+
+
+def seed(text):
+    value = natural(text)
+    if value >= 2**32 - 2**16:  # each process adds its rank
+        raise argparse.ArgumentTypeError(f"{text} is too large for a seed")
     return value
+
+
+def _whole_number(text, least):
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} on")
+    return int(text)
 
 
 def cycles(text):
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative: 0 is the initialising pass alone")
-    return value
+    """0 is the initialising pass alone."""
+    return natural(text)
 
 
 def fraction(text):

@@ -1,28 +1,22 @@
-"""Trains a method of sound source localisation: python main.py. Every setting is in arguments_train.py."""
+"""Trains a method of visual sound source localisation: python main.py. Every setting is in arguments_train.py."""
 
 from contextlib import closing
 from math import cos, pi
 
 from arguments_train import parse_args
-from dataset import build_train_set
-from dataset.benchmarks import build_test_set
-from dataset.benchmarks.test_sets import SwappedSounds
-from dataset.train_loader import TrainLoader
-from models import build_objective
+from dataset import prepare_train_set
+from dataset.benchmarks import find_valset
+from models import METHODS, build_objective
 from utils import distributed
 from utils.errors import one_sentence_errors
-from utils.evaluation.evaluate import build_test_loader, evaluate
+from utils.evaluation.evaluate import evaluate
 from utils.training.accumulate import backward_in_parts
-from utils.training.build import build_networks, build_optimizer
-from utils.training.health import Guard
-from utils.training.interrupt import Interrupt
+from utils.training.build import build_networks, build_optimizer, build_test_loaders, build_train_loader
 from utils.training.memory import keep_freed_memory
 from utils.training.precision import choose_autocast
-from utils.training.progress import Progress
+from utils.training.run import Run
 from utils.training.run_log import RunLog
 from utils.training.seed import seed_everything
-
-LOOK_EVERY = 10  # steps between two looks at the loss on CUDA: each waits for the device
 
 
 def main():
@@ -32,88 +26,75 @@ def main():
 
 
 def train(args, device):
+    """A whole run: prepare the data, build, train epoch by epoch, evaluate."""
     seed_everything(args.seed)
     keep_freed_memory()
-    run = RunLog(args)
+    args.valset = find_valset(args)
+    log = RunLog(args)
+    if distributed.is_main():
+        prepare_train_set(args, METHODS[args.method].regions and args.gridSize < 0, distributed.report)
+    distributed.barrier()
+
     model, trained = build_networks(args, device)
-    train_loader, test_loaders = build_loaders(args, device, model)
-    objective = build_objective(args)
-    optimizer = build_optimizer(model, args)
-    progress = Progress(train_loader.steps, args.batch_size_per_gpu * distributed.world_size(), args.num_epoch, device)
-    if run.state:
-        run.load_last(model, optimizer, progress)
-    else:
-        run.add_epoch(0, evaluate_all(model, test_loaders, device, args))
-        run.save_last(model, optimizer, progress)
-
-    interrupt = Interrupt(args.save_minutes)
-    results = {}
-    with closing(progress):
-        while progress.epoch < args.num_epoch:
-            train_one_epoch(trained, train_loader, objective, optimizer, progress, args, run, interrupt)
-            measured = progress.measured(train_loader.waited)
-            results, epoch = {}, progress.epoch + 1
-            if epoch % args.eval_epoch == 0 or epoch == args.num_epoch:
-                run.save_last(model, optimizer, progress)
-                with interrupt.at_once():
-                    results = evaluate_all(model, test_loaders, device, args)
-            run.add_epoch(epoch, results, progress.health.means(), measured)
-            progress.next_epoch()
-            if results:
-                run.save_if_best(model)
-            run.save_last(model, optimizer, progress)
-    run.finish(results or evaluate_all(model, test_loaders, device, args))
+    train_loader, test_loaders = build_train_loader(args, device, model), build_test_loaders(args)
+    objective, optimizer = build_objective(args), build_optimizer(model, args)
+    log.describe_start(sum(weight.numel() for weight in model.parameters()), device)
+    run = Run(args, log, model, optimizer, train_loader, args.batch_size_per_gpu * distributed.world_size())
+    with closing(run):
+        if not run.resumed:
+            run.start(evaluate_all(model, test_loaders, device, args, epoch=0))
+        results = {}
+        while run.epoch < args.num_epoch:
+            means, results = train_one_epoch(trained, objective, optimizer, run, args), {}
+            if run.evaluation_due():
+                with run.evaluation():
+                    results = evaluate_all(model, test_loaders, device, args, run.epoch + 1)
+            run.end_epoch(means, results)
+        run.finish(results or evaluate_all(model, test_loaders, device, args, run.epoch))
 
 
-def build_loaders(args, device, model):
-    """The training loader, and the test loaders by name: test, swapped (its sounds exchanged), val where asked for."""
-    train_set = build_train_set(args, device, model)
-    train_loader = TrainLoader(train_set, args.batch_size_per_gpu, args.seed, args.workers, device)
-    test_set = build_test_set(args.testset, args)
-    test_sets = {"test": test_set, "swapped": SwappedSounds(test_set, args.seed)}
-    if args.valset != "none":
-        test_sets["val"] = build_test_set(args.valset, args)
-    return train_loader, {
-        name: build_test_loader(test_set, args.batch_size_per_gpu, args.workers) for name, test_set in test_sets.items()
-    }
-
-
-def train_one_epoch(model, loader, objective, optimizer, progress, args, run, interrupt):
-    """Trains from progress.step to the end of the epoch. Ctrl-C and SIGTERM save after a step, and end the program."""
-    network = getattr(model, "module", model)
-    autocast = choose_autocast(args.precision, loader.device)
-    guard = Guard(optimizer, network, keep_buffers=args.on_nan == "skip")
-    loader.start(progress.epoch, progress.step)
-    progress.begin_epoch()
+def train_one_epoch(model, objective, optimizer, run, args):
+    """Trains on the batches that are left of an epoch. Returns the means of its loss and diagnostics."""
+    autocast = choose_autocast(args.precision, run.device)
     model.train()
-    for batch in loader:
-        guard.begin()
-        if args.accumulate == 1:
-            with autocast:
-                outputs = model(batch["views"], batch["spect"])
-            loss = objective(outputs, batch["regions"])
-            loss.backward()
-        else:
-            loss = backward_in_parts(model, objective, batch, args.accumulate, autocast)
-        for group in optimizer.param_groups:
-            falling = 0.5 + 0.5 * cos(pi * progress.share)
-            group["lr"] = group["first_lr"] * (falling if args.lr_schedule == "cosine" else 1)
-        progress.advance(loss, objective.signs, guard.step())
-
-        save = interrupt.agreed()
-        if save or loader.device.type == "cpu" or progress.step % LOOK_EVERY == 0 or progress.step == progress.steps:
-            run.report_broken(progress.look(), progress.epoch + 1, loader.sampler)
-        if save:
-            run.save_last(network, optimizer, progress)
-        if interrupt.stopping:
-            progress.close()
-            interrupt.leave(f"in epoch {progress.epoch + 1}, step {progress.step}")
+    for batch in run.batches():
+        set_learning_rates(optimizer, args.lr_schedule, run.share)
+        run.before_step()
+        loss, diagnostics = training_step(model, objective, optimizer, batch, autocast, args.accumulate)
+        run.after_step(loss, diagnostics)
+    return run.epoch_means()
 
 
-def evaluate_all(model, loaders, device, args):
-    """An Evaluation for each test loader, by name."""
+def training_step(model, objective, optimizer, batch, autocast, parts=1):
+    """One step of the optimizer on a batch. Returns the loss and the objective's diagnostics."""
+    optimizer.zero_grad()
+    if parts == 1:
+        with autocast:
+            outputs = model(batch["views"], batch["audio"])
+        loss, diagnostics = objective(outputs, batch)
+        loss.backward()
+    else:  # the same loss and gradients with the memory of a part of the batch
+        loss, diagnostics = backward_in_parts(model, objective, batch, parts, autocast)
+    optimizer.step()
+    return loss, diagnostics
+
+
+def set_learning_rates(optimizer, schedule, share):
+    """The rates of the next step; share: what is done of the run, 0 ... 1."""
+    factor = {"constant": 1.0, "cosine": 0.5 + 0.5 * cos(pi * share)}[schedule]
+    for group in optimizer.param_groups:
+        group["lr"] = group["first_lr"] * factor
+
+
+def evaluate_all(model, loaders, device, args, epoch):
+    """An Evaluation for each test loader, by name. Shuffled sounds only where --eval_shuffled asks for them."""
     distributed.share_buffers(model)
-    return {name: evaluate(model, loader, device, num_visual=args.num_visual) for name, loader in loaders.items()}
+    wanted = args.eval_shuffled == "each" or epoch == args.num_epoch
+    return {
+        name: evaluate(model, loader, device, num_visual=args.num_visual)
+        for name, loader in loaders.items()
+        if name != "shuffled" or wanted
+    }
 
 
 if __name__ == "__main__":

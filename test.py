@@ -4,8 +4,8 @@ from pathlib import Path
 
 from arguments_test import parse_args
 from dataset.benchmarks import build_labels, build_test_set
-from dataset.benchmarks.test_sets import SwappedSounds
-from models import build_model
+from dataset.benchmarks.test_sets import ShuffledSounds
+from models import METHODS, build_model, weights_argument
 from utils import distributed
 from utils.clips.localise import find_clips, localise_clips
 from utils.errors import one_sentence_errors
@@ -27,7 +27,7 @@ def main():
     args = parse_args()
     if args.command == "compare":
         print("\n".join(compare(args.first, args.second)))
-    elif args.command == "model-free":
+    elif args.command == "baselines":
         for name in args.testset:
             print("\n".join(tabulate(name, build_labels(name, args.data_path), args.rules)), flush=True)
     else:
@@ -38,8 +38,8 @@ def main():
 def test(args, device):
     model = build_model(args).to(device)
     test_set = build_test_set(args.testset, args)
-    if args.swap_sounds:
-        test_set = SwappedSounds(test_set, args.seed)
+    if args.shuffle_sounds:
+        test_set = ShuffledSounds(test_set, args.seed)
     loader = build_test_loader(Illustrated(test_set), args.batch_size_per_gpu, args.workers)
     probes = build_probes(args, model, test_set, device)
     prior = ObjectPrior(args.ogl, args.weights_resnet_imgnet).to(device) if args.ogl is not None else None
@@ -70,7 +70,8 @@ def report(evaluation, probed, test_set, args):
         print(f"  left out: {len(evaluation.missing) - SHOWN} more, all in {folder / 'results.json'}")
     if evaluation.pictures:
         print(f"Pictures: {save_overlays(evaluation.pictures, folder / 'pictures')}")
-    print(f"Weights: {args.weights_frame}, selected on: {made_by['checkpoint']['selected_on']}")
+    files = [getattr(args, weights_argument(part)) for part in METHODS[args.method].parts]
+    print(f"Weights: {', '.join(map(str, files))}, selected on: {made_by['checkpoint']['selected_on']}")
     print(f"Report: {folder / 'report.html'}")
     print(f"Numbers: {folder / 'results.json'}, {folder / 'per_sample.csv'}")
 

@@ -1,15 +1,16 @@
-"""build_train_set, build_test_set: the only place where a data set's name picks a class and a folder."""
+"""The training sets by name: where a name picks a folder. The test sets are in benchmarks/."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from dataset.augment.parameters import AUGMENTATIONS
+from dataset.frontends import FRONT_ENDS
 from dataset.storage.cache import choose_cache
-from dataset.storage.features import use_stored_features
 from dataset.storage.regions import store_regions
-from dataset.train_set import TrainSet
-from utils import distributed
+from dataset.train_set import Arrays, TrainSet, open_arrays
 
 TRAIN_FOLDERS = {
     "flickr10k": "SoundNet_Flickr/10k_unlabeled",
@@ -23,35 +24,55 @@ TRAIN_FOLDERS = {
 BY_SIZE = ("flickr", "vggsound")  # the published names: 10k or 144k by --num_train
 
 
-def build_train_set(args, device, model):
-    """The training set named args.trainset under args.data_path, kept and augmented where args.cache and args.augment
-    say, and seen through the model's frozen encoders where args.cache_features says so."""
-    folder = Path(args.data_path) / TRAIN_FOLDERS[exact_trainset(args.trainset, args.num_train)]
-    if args.trainset == "demo" and distributed.is_main() and not folder.is_dir():
+def train_folder(args) -> Path:
+    """Where the training set args.trainset lies under args.data_path."""
+    return Path(args.data_path) / TRAIN_FOLDERS[exact_trainset(args.trainset, args.num_train)]
+
+
+def prepare_train_set(args, regions: bool, report: Callable[[str], None]):
+    """Writes what is missing of a training set: the demo set, and region maps where the method reads them.
+
+    Long work of one process, to be done before the others go on. report: called with sentences about the progress.
+    """
+    folder = train_folder(args)
+    if args.trainset == "demo" and not folder.is_dir():
         from dataset.demo import generate  # late: only the first run needs it
 
         root = Path(args.data_path) / "Demo"
-        print(f"Generating the demo set in {root}: drawn scenes in which one thing sounds.", flush=True)
+        print(
+            f"No dataset found: generating the demo set in {root}, synthetic scenes with one sounding object",
+            flush=True,
+        )
         generate(root)
-    if args.gridSize < 0 and distributed.is_main():
-        store_regions(folder, args.num_train, os.cpu_count())
-    distributed.barrier()
+    if regions:
+        store_regions(folder, args.num_train, os.cpu_count() or 1, report)
+
+
+def open_train_arrays(args, regions: int | None) -> Arrays:
+    """The arrays of the training set args.trainset; regions: see open_arrays."""
+    return open_arrays(train_folder(args), FRONT_ENDS[args.front_end], regions, args.num_train)
+
+
+def build_train_set(arrays: Arrays, augmentation: str | None, views: int, args, device: torch.device) -> tuple:
+    """A TrainSet of arrays, kept in memory and augmented where args.cache and args.augment say.
+
+    augmentation: a name in AUGMENTATIONS, or None for frames that a network has encoded. Returns the set, and a
+    sentence that says what was chosen. Raises ValueError where the choices exclude each other.
+    """
     on_device = args.augment == "device" or (args.augment == "auto" and device.type == "cuda")
-    train_set = TrainSet(folder, args.imgSize, args.num_train, args.gridSize, args.seed, on_device, args.photometric)
-    if args.cache_features != "none":
-        frames = args.cache_features == "all"
-        use_stored_features(train_set, folder, model.encoders(), frames, device, args.workers)
-    where = choose_cache(args.cache, train_set.bytes, device if on_device else torch.device("cpu"))
-    if where == "device" and not on_device:
+    place = choose_cache(args.cache, arrays.bytes, device if on_device else torch.device("cpu"))
+    if place == "device" and not on_device:
         raise ValueError("--cache device needs views made there: add --augment device, or use --cache ram")
-    if distributed.is_main():
-        place = {"none": "read from its files", "ram": "kept in memory", "device": "kept on the device"}[where]
-        views = "views made on the device" if on_device else "views made by the workers"
-        views = "stored features of the unaugmented frames" if train_set.encoded else views
-        size = f"{train_set.bytes / 1e9:.1f} GB"
-        print(f"{len(train_set)} training samples ({size}), {place}; {views}", flush=True)
-    train_set.keep(where, device, os.cpu_count())
-    return train_set
+    source = {"none": "read from its files", "ram": "kept in memory", "device": "kept on the device"}[place]
+    made = "made on the device" if on_device else "made by the workers"
+    made = f"views {made}" if augmentation else "stored features of the unaugmented frames"
+    sentence = f"{arrays.length} training samples ({arrays.bytes / 1e9:.1f} GB), {source}; {made}"
+    if place != "none":
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        arrays = arrays.keep(device if place == "device" else torch.device("cpu"), (os.cpu_count() or 1) // processes)
+    augmentation = augmentation and AUGMENTATIONS[augmentation]
+    on_device = on_device and augmentation is not None
+    return TrainSet(arrays, augmentation, views, args.imgSize, args.seed, on_device), sentence
 
 
 def exact_trainset(trainset, num_train):

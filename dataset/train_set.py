@@ -1,121 +1,165 @@
-"""The training set: frames and log-mel patches in HDF5 files, seen as pairs of augmented views."""
+"""The training set: rows of HDF5 files as samples, augmented."""
 
-from functools import partial
+from collections.abc import Sequence
 from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from dataset.augment.on_cpu import TwoViews
-from dataset.augment.parameters import draw_views
-from dataset.augment.regions import felzenszwalb_regions, grid_regions
-from dataset.storage.cache import read_into_memory
+from dataset.augment.on_cpu import ViewsOnCPU
+from dataset.augment.parameters import AUGMENTATIONS, Augmentation, Draws, draw_views
+from dataset.augment.regions import grid_regions
+from dataset.frontends import FRONT_ENDS, FrontEnd
+from dataset.storage.cache import MemoryArray, read_into_memory
 from dataset.storage.hdf5 import HDF5Array
-from dataset.storage.layout import FRAME, SPECT, check_rows, find_shards, path_of
-from dataset.storage.parallel import map_in_order
-from dataset.storage.regions import _regions_of
+from dataset.storage.layout import FRAME, check_rows, find_shards, path_of
+from dataset.storage.regions import ComputedRegions
+from dataset.storage.sounds import StoredSounds
+
+FELZENSZWALB = -1  # in the place of a grid's side
+
+
+class Arrays(NamedTuple):
+    """The rows of a training set. Each array has take(indices, dtype), row_shape and len().
+
+    frames: (256, 256, 3) uint8 a row, or what a network makes of it. sounds: what the front end, or a network, makes of
+    a sound. regions: (256, 256) uint8 labels a row; an int, the side of a random grid; None where the method reads
+    none. length: rows in use.
+    """
+
+    frames: Any
+    sounds: Any
+    regions: Any
+    length: int
+
+    def stored(self) -> dict[str, tuple[Any, type]]:
+        """The arrays that can be kept in memory, each with the type of its numbers."""
+        pixels = np.uint8 if tuple(self.frames.row_shape) == FRAME else np.float16
+        arrays = {"frames": (self.frames, pixels), "sounds": (self.sounds, np.float32)}
+        return arrays if isinstance(self.regions, int | None) else {**arrays, "regions": (self.regions, np.uint8)}
+
+    @property
+    def bytes(self) -> int:
+        """What keep takes."""
+        return self.length * sum(
+            prod(rows.row_shape) * np.dtype(dtype).itemsize for rows, dtype in self.stored().values()
+        )
+
+    def keep(self, device: torch.device, workers: int = 0) -> "Arrays":
+        """The same rows, read once into the memory of a device; workers: processes that compute missing regions."""
+        kept = {}
+        for name, (rows, dtype) in self.stored().items():
+            source = rows.each(self.length, workers) if isinstance(rows, ComputedRegions) else rows
+            kept[name] = read_into_memory(source, dtype, rows.row_shape, device, self.length, name)
+        return self._replace(**kept)
+
+
+def open_arrays(
+    folder: Path,
+    front_end: FrontEnd = FRONT_ENDS["log_mel"],
+    regions: int | None = FELZENSZWALB,
+    num_train: int | None = None,
+) -> Arrays:
+    """The rows of the files h5py_train_*.h5 in a folder.
+
+    regions: FELZENSZWALB (stored ones where the folder has them, see store_regions), the side of a random grid, or None
+    for no region maps. num_train: use at most the first so many rows (None: all). Raises FileNotFoundError or
+    ValueError, naming the file, where a shard is missing or shapes or rows disagree.
+    """
+    shards = find_shards(folder)
+
+    def paths_of(kind):
+        return [path_of(folder, kind, shard) for shard in shards]
+
+    frames = HDF5Array(paths_of("frames"), "train_frames", FRAME)
+    sounds = StoredSounds(front_end, paths_of, "train")
+    check_rows(frames, sounds)
+    if regions == FELZENSZWALB:
+        regions = ComputedRegions(frames)
+        if all(path.is_file() for path in paths_of("masks")):
+            regions = HDF5Array(paths_of("masks"), "train_masks", FRAME[:2])
+            check_rows(frames, regions)
+    return Arrays(frames, sounds, regions, min(len(frames), num_train or len(frames)))
 
 
 class TrainSet(Dataset):
-    """Frames, spectrograms and region maps of the files h5py_train_*.h5 in one folder.
+    """Samples of some Arrays: augmented views of each frame, its sound and, where there are any, its region maps.
 
-    folder: Path. size: side of the views in pixels. num_train: use at most the first so many rows (None: all).
-    grid: -1 for Felzenszwalb regions (stored ones where the folder has masks, see store_regions), else a grid x grid
-    chessboard. photometric: views also get other colours, or none, and blur. on_device: batches hold what BatchViews
-    makes views of, instead of views. Each sample's augmentation depends on (seed, epoch, index) alone, not on the
-    number of workers or processes.
-
-    Raises FileNotFoundError or ValueError, naming the file, where a shard is missing or shapes or rows disagree.
+    augmentation: None gives the frames as they are stored, each as all of its views: for frames that a network has
+    encoded. views: of a frame. size: their side in pixels. on_device: batches hold what ViewsOnDevice makes views of,
+    instead of views. A sample's augmentation depends on (seed, epoch, index) alone, not on the number of workers or
+    processes.
     """
 
-    def __init__(self, folder, size=224, num_train=None, grid=-1, seed=0, on_device=False, photometric=True):
-        shards = find_shards(folder)
-        self.frames = HDF5Array([path_of(folder, "frames", shard) for shard in shards], "train_frames", FRAME)
-        self.spects = HDF5Array([path_of(folder, "spects", shard) for shard in shards], "train_spects", SPECT)
-        check_rows(self.frames, self.spects)
-        self.masks = None
-        masks = [path_of(folder, "masks", shard) for shard in shards]
-        if grid < 0 and all(path.is_file() for path in masks):
-            self.masks = HDF5Array(masks, "train_masks", FRAME[:2])
-            check_rows(self.frames, self.masks)
-        self.length = min(len(self.frames), num_train or len(self.frames))
-        self.two_views = TwoViews(size)
-        self.size, self.grid, self.seed, self.on_device = size, grid, seed, on_device
-        self.photometric = photometric
-        self.encoded = False  # True: frames are features of a network, see dataset/features.py
-        self.kept = "none"  # where the arrays are, see keep
-        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
+    def __init__(
+        self,
+        arrays: Arrays,
+        augmentation: Augmentation | None = AUGMENTATIONS["simsiam"],
+        views: int = 2,
+        size: int = 224,
+        seed: int = 0,
+        on_device: bool = False,
+    ):
+        self.arrays, self.augmentation, self.views, self.size = arrays, augmentation, views, size
+        self.seed, self.on_device = seed, on_device
+        self.make_views = augmentation and ViewsOnCPU(size, augmentation.crop)
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # read by workers that outlive an epoch
 
-    @property
-    def bytes(self):
-        """What keep would take."""
-        frame = prod(self.frames.row_shape) * np.dtype(self.frame_type).itemsize
-        return self.length * (frame + 4 * prod(self.spects.row_shape) + (prod(FRAME[:2]) if self.grid < 0 else 0))
-
-    @property
-    def frame_type(self):
-        return np.float16 if self.encoded else np.uint8
-
-    def keep(self, where, device, workers=0):
-        """Reads the arrays into memory once: where is "none", "ram" or "device" (then batches only name their rows).
-
-        workers: processes that compute regions where the folder has none.
-        """
-        self.kept = where
-        if where == "none":
-            return
-        memory = device if where == "device" else torch.device("cpu")
-        if self.grid < 0:
-            masks = self.masks or map_in_order(partial(_regions_of, self.frames), range(self.length), workers)
-            self.masks = read_into_memory(masks, np.uint8, FRAME[:2], memory, self.length, "regions")
-        for name, dtype in (("frames", self.frame_type), ("spects", np.float32)):
-            rows = getattr(self, name)
-            setattr(self, name, read_into_memory(rows, dtype, rows.row_shape, memory, self.length, name))
-
-    def start(self, epoch):
-        """The augmentation that follows is this epoch's."""
+    def start(self, epoch: int):
+        """Augments as in this epoch from now on."""
         self.epoch.fill_(epoch)
 
-    def __len__(self):
-        return self.length
+    @property
+    def resident(self) -> bool:
+        """Whether the rows lie in a device's memory, where loader workers must not read them."""
+        frames = self.arrays.frames
+        return isinstance(frames, MemoryArray) and frames.tensor.device.type != "cpu"
 
-    def __getitem__(self, index):
+    def __len__(self) -> int:
+        return self.arrays.length
+
+    def __getitem__(self, index: int) -> dict:
         """One sample: what __getitems__ gives of it, without the axis of the batch."""
         batch = self.__getitems__([index])
         return {
             key: [part[0] for part in value] if isinstance(value, list) else value[0] for key, value in batch.items()
         }
 
-    def __getitems__(self, indices):
-        """A batch, ready-made. index: (B,) int64, its rows. Without on_device, views: two (B, size, size, 3) uint8;
-        regions: two (B, 1, size, size) uint8; spect: (B, 3, 1, 96, 64) float32. With it, draws: (B, 2, 10), see View,
-        and frames (B, 256, 256, 3) uint8, spect, and regions (B, h, w) uint8, but for those that keep holds on the
-        device.
+    def __getitems__(self, indices: Sequence[int]) -> dict:
+        """A whole batch: index (B,) int64, the rows; audio (B, ...) float32; and
+
+        - views, a list of (B, size, size, 3) uint8, and regions, a list of (B, 1, size, size) uint8; or
+        - on_device: frames (B, 256, 256, 3) uint8, draws (B, views, 10), see View, and regions (B, h, w) uint8; or
+        - without augmentation: views, a list of the stored frames.
         """
+        frames, sounds, regions, _ = self.arrays
         rngs = [np.random.default_rng((self.seed, int(self.epoch), index)) for index in indices]
-        uniform, margin = np.stack([rng.random((2, 12)) for rng in rngs]), self.two_views.large - self.size
-        draws = draw_views(uniform, margin, self.photometric)
-        batch = {"index": torch.as_tensor(indices), "draws": torch.from_numpy(draws)}
-        if self.kept != "device":
-            batch["frames"] = torch.from_numpy(self.frames.take(indices, self.frame_type))
-            batch["spect"] = torch.from_numpy(self.spects.take(indices, np.float32))[:, :, None]
-        if self.kept != "device" or self.grid > 0:
-            batch["regions"] = torch.from_numpy(self._regions(indices, batch, rngs))
-        return batch if self.on_device or self.encoded else self._with_views(batch)
+        uniform = np.stack([rng.random((self.views, len(Draws._fields))) for rng in rngs])
+        batch = {"index": torch.as_tensor(indices), "audio": torch.as_tensor(sounds.take(indices, np.float32))}
+        if self.augmentation is None:
+            return batch | {"views": [torch.as_tensor(frames.take(indices, np.float16))] * self.views}
+        frames = torch.as_tensor(frames.take(indices, np.uint8))
+        if isinstance(regions, int):
+            regions = torch.from_numpy(np.stack([grid_regions(self.size, regions, rng) for rng in rngs]))
+        elif regions is not None:
+            regions = torch.as_tensor(regions.take(indices, np.uint8))
+        draws = draw_views(uniform, self.make_views.large - self.size, self.augmentation)
+        if self.on_device:
+            batch |= {"frames": frames, "draws": torch.from_numpy(draws)}
+            return batch if regions is None else batch | {"regions": regions}
+        return batch | self._views(frames, draws, regions)
 
-    def _regions(self, indices, batch, rngs):
-        if self.grid > 0:
-            return np.stack([grid_regions(self.size, self.grid, rng) for rng in rngs])
-        if self.masks is not None:
-            return self.masks.take(indices, np.uint8)
-        return np.stack([felzenszwalb_regions(frame.numpy()) for frame in batch["frames"]])
-
-    def _with_views(self, batch):
-        shape = (2, len(batch["index"]), self.size, self.size)
-        views, regions = torch.empty((*shape, 3), dtype=torch.uint8), torch.empty(shape, dtype=torch.uint8)
-        samples = zip(batch["frames"].numpy(), batch["regions"].numpy(), batch["draws"].numpy(), strict=True)
-        for i, sample in enumerate(samples):
-            views[:, i], regions[:, i] = map(torch.from_numpy, self.two_views(*sample))
-        parts = {"views": list(views), "regions": list(regions[:, :, None])}
-        return parts | {"index": batch["index"], "spect": batch["spect"]}
+    def _views(self, frames, draws, regions):
+        shape = (self.views, len(frames), self.size, self.size)
+        views = torch.empty((*shape, 3), dtype=torch.uint8)
+        labels = None if regions is None else torch.empty(shape, dtype=torch.uint8)
+        for i, frame in enumerate(frames.numpy()):
+            pictures, maps = self.make_views(frame, draws[i], None if regions is None else regions[i].numpy())
+            views[:, i] = torch.from_numpy(pictures)
+            if labels is not None:
+                labels[:, i] = torch.from_numpy(maps)
+        parts = {"views": list(views)}
+        return parts if labels is None else parts | {"regions": list(labels[:, :, None])}

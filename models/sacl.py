@@ -1,13 +1,18 @@
 """SACL: sound source localisation by semantic-aware contrastive learning (Song et al., T-PAMI 2024)."""
 
-from torch import nn
-from torch.nn.functional import normalize
+import torch
+from torch import einsum, nn
+from torch.nn.functional import cross_entropy, interpolate, normalize
+from torch.utils.checkpoint import checkpoint
 
+from models.diagnostics import Diagnostic, audio_spread
 from models.gather import gather, rank
-from models.losses import SACLLoss
 from models.resnet import FrameNet
 from models.vggish import SoundNet
 from models.weights import RESNET_URL, SACL_URL, VGGISH_URL, load_weights
+
+MASKED_LOGIT = -10.0  # similarity of a false negative; after the temperature its share of the softmax vanishes
+PAIR_CELLS = 2**24  # cosines of images' cells with sounds held at a time: 64 MB, more than 256 clips need at once
 
 
 class SACL(nn.Module):
@@ -21,29 +26,29 @@ class SACL(nn.Module):
         self.frame_net = frame_net
         self.sound_net = sound_net
 
-    def forward(self, views, spect):
+    def forward(self, views, audio):
         """Features for the loss, float32 whatever precision the encoders ran in.
 
-        views: list of two (B, 3, H, W), ImageNet-normalised; spect: (B, S, 1, 96, 64) log-mel patches.
+        views: list of two (B, 3, H, W), ImageNet-normalised; audio: (B, S, 1, 96, 64) log-mel patches.
         Returns vision, a list of two (B, C, H / 16, W / 16), audio (B, C) and sound (B, 128), none normalised.
         Batch statistics are taken per view, as the authors do.
         """
         vision = [self.frame_net(view).float() for view in views]
-        sound, audio = self.sound_net(spect)
-        return vision, audio.float(), sound.float()
+        sound, embedding = self.sound_net(audio)
+        return vision, embedding.float(), sound.float()
 
-    def localize(self, image, spect):
+    def localize(self, image, audio):
         """Cosine of the sound and each place of the image: (B, 3, H, W), (B, S, 1, 96, 64) -> (B, H / 16, W / 16)."""
-        return self.similarity(self.encode_image(image), self.encode_sound(spect))
+        return self.similarity(self.encode_image(image), self.encode_sound(audio))
 
     def encode_image(self, image):
         """Unit vectors of the places of images: (B, 3, H, W) -> (B, C, H / 16, W / 16)."""
         return normalize(self.frame_net(image).float())
 
-    def encode_sound(self, spect):
+    def encode_sound(self, audio):
         """Unit vectors of sounds: (B, S, 1, 96, 64) -> (B, C)."""
-        _, audio = self.sound_net(spect)
-        return normalize(audio.float())
+        _, embedding = self.sound_net(audio)
+        return normalize(embedding.float())
 
     def similarity(self, vision, audio):
         """Cosine of each encoded sound and the places of its image: (B, C, h, w), (B, C) -> (B, h, w)."""
@@ -62,28 +67,168 @@ class SACL(nn.Module):
         ]
 
 
+class SACLLoss(nn.Module):
+    """Image-to-audio InfoNCE over compacted visual anchors, without false negatives (SACL, steps 2 to 5).
+
+    temperature: tau. retain_ratio: the fraction of cells that the similarity mask DROPS (0.25 keeps 146 of 196), as in
+    the authors' program. negative_ratio: the share of the batch kept as negatives. masked_max: "zero" lets cells
+    outside the mask take part in the maximum as zero vectors (the authors' behaviour), "exclude" leaves them out.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.005,
+        retain_ratio: float = 0.5,
+        negative_ratio: float = 0.75,
+        masked_max: str = "zero",
+    ):
+        super().__init__()
+        if masked_max not in ("zero", "exclude"):
+            raise ValueError(f"masked_max is '{masked_max}': give 'zero' or 'exclude'")
+        self.temperature = temperature
+        self.retain_ratio = retain_ratio
+        self.negative_ratio = negative_ratio
+        self.masked_value = {"zero": 0.0, "exclude": -1.0}[masked_max]  # no cosine is below -1
+
+    def forward(self, vision, audio, sound, regions, row_offset: int = 0) -> torch.Tensor:
+        """Scalar loss: the sum over the views of the mean over the anchors.
+
+        Args:
+            vision: list of two (B, C, H, W) feature maps. audio: (N, C) projected audio embeddings. sound: (N, 128)
+                VGGish embeddings. None of them is normalised. regions: list of two (B, 1, H', W') integer label maps,
+                the same labels for the same things in both views.
+            row_offset: N = B in one process; where audio was gathered from several, the clip of vision[:, i] is row
+                row_offset + i.
+        """
+        return self.with_diagnostics(vision, audio, sound, regions, row_offset)[0]
+
+    def with_diagnostics(self, vision, audio, sound, regions, row_offset: int = 0) -> tuple[torch.Tensor, dict]:
+        """The same loss, and its loss_diagnostics."""
+        vision, audio = [normalize(view) for view in vision], normalize(audio)
+        anchors = torch.arange(row_offset, row_offset + len(vision[0]), device=audio.device)
+        with torch.no_grad():
+            own = [einsum("ichw,ic->ihw", view, audio[anchors]) for view in vision]
+            masks = positive_masks([retained_cells(map_, self.retain_ratio) for map_ in own], regions)
+            dropped = ~negatives(sound, self.negative_ratio, anchors)
+            dropped.scatter_(1, anchors[:, None], False)
+        similarities = [
+            max_similarity(view, audio, mask, self.masked_value) for view, mask in zip(vision, masks, strict=True)
+        ]
+        loss = sum(
+            cross_entropy(similarity.masked_fill(dropped, MASKED_LOGIT) / self.temperature, anchors)
+            for similarity in similarities
+        )
+        return loss, loss_diagnostics(similarities, audio, masks, anchors, self.masked_value)
+
+
+def max_similarity(vision, audio, mask, masked_value):
+    """The largest cosine of each image's masked cells with each sound; cells outside the mask count as `masked_value`.
+
+    vision: (B, C, H, W), audio: (N, C), both normalised; mask: (B, H, W) bool. Returns (B, N). Where there are many
+    pairs, their (B, N, H, W) cosines are never held all at once: a few images' at a time, and again on the way back.
+    """
+
+    def chunk(vision, mask):
+        return einsum("ichw,jc->ijhw", vision, audio).masked_fill(~mask[:, None], masked_value).amax(dim=(2, 3))
+
+    images = max(1, PAIR_CELLS // (len(audio) * mask[0].numel()))
+    if images >= len(vision):
+        return chunk(vision, mask)
+    parts = zip(vision.split(images), mask.split(images), strict=True)
+    return torch.cat([checkpoint(chunk, *part, use_reentrant=False, preserve_rng_state=False) for part in parts])
+
+
+def retained_cells(similarity, ratio):
+    """Cells of each map strictly above its value of rank int(H W ratio): (B, H, W) -> (B, H, W) bool."""
+    values = similarity.flatten(1).sort(dim=1).values
+    rank = min(int(values.shape[1] * ratio), values.shape[1] - 1)
+    return similarity > values[:, rank, None, None]
+
+
+def positive_masks(retained, regions):
+    """Cells of the two views that count as the sounding object (SACL, step 3).
+
+    retained: list of two (B, H, W) bool; regions: list of two (B, 1, H', W') labels. Chosen is, of the regions seen in
+    both views, the one that holds most retained cells of view 1 (the smallest label, of several). Returns a list of two
+    (B, H, W) bool: in view 1 the retained cells of that region; in view 2 likewise, or the whole region where it holds
+    none. If either view shows nothing but label 0, the whole view is the region; if no region is shared, the retained
+    cells are the mask.
+    """
+    labels = [interpolate(view.float(), retained[0].shape[1:]).flatten(1) for view in regions]  # nearest
+    single = (labels[0].amax(1) == 0) | (labels[1].amax(1) == 0)
+    labels = [torch.where(single[:, None], 0.0, view) for view in labels]
+
+    same = labels[0][:, :, None] == labels[0][:, None, :]  # cells p, q of view 1 lie in one region
+    shared = (labels[0][:, :, None] == labels[1][:, None, :]).any(dim=2)
+    overlap = (same & retained[0].flatten(1)[:, None, :]).sum(dim=2).masked_fill(~shared, -1)
+    best = overlap.amax(dim=1, keepdim=True)
+    chosen = labels[0].masked_fill(overlap < best, torch.inf).amin(dim=1, keepdim=True)
+
+    found = (best >= 0)[:, :, None]
+    segments = [(view == chosen).view_as(retained[0]) for view in labels]
+    masks = [cells & (segment | ~found) for cells, segment in zip(retained, segments, strict=True)]
+    empty = found & ~masks[1].any(dim=(1, 2), keepdim=True)
+    return [masks[0], torch.where(empty, segments[1], masks[1])]
+
+
+def negatives(sound, ratio, anchors=slice(None)):
+    """Clips that are no false negatives: the int(N ratio) whose sound is least like the anchor's.
+
+    sound: (N, 128); anchors: the rows to look at. Returns (anchors, N) bool; the anchor itself may be among them.
+    """
+    sound = normalize(sound)
+    similarity = sound[anchors] @ sound.T
+    least = similarity.topk(int(len(sound) * ratio), dim=1, largest=False).indices
+    return torch.zeros_like(similarity, dtype=torch.bool).scatter(1, least, True)
+
+
+@torch.no_grad()
+def loss_diagnostics(similarities, audio, masks, anchors, masked_value) -> dict[str, Diagnostic]:
+    """Early signs of trouble, all in 0 ... 1, means over both views.
+
+    similarities: two (B, N). audio: (N, C), normalised. masks: two (B, H, W).
+    similarity_spread: standard deviation of an image's similarities to the sounds. sound_spread: see audio_spread.
+    empty_masks: share of anchors without a cell to learn from. positives_without_gradient: share of anchors whose own
+    similarity is masked_value.
+    """
+    positives = torch.stack([similarity.gather(1, anchors[:, None]) for similarity in similarities])
+    return {
+        "similarity_spread": Diagnostic(
+            torch.stack(similarities).std(dim=2, correction=0).mean(),
+            1e-3,
+            False,
+            "collapse: an image is as similar to one sound as to any other",
+        ),
+        "sound_spread": audio_spread(audio),
+        "empty_masks": Diagnostic(
+            (~torch.stack(masks).any(dim=(2, 3))).float().mean(),
+            0.5,
+            True,
+            "most anchors have an empty mask, and so no cell to learn from",
+        ),
+        "positives_without_gradient": Diagnostic(
+            (positives == masked_value).float().mean(), 0.5, True, "most anchors' own sound gets no gradient"
+        ),
+    }
+
+
 class SACLObjective(nn.Module):
     """The loss of this process's images and the sounds of all processes, or only its own (as published).
 
     With all of them, several processes compute the loss of one with the same global batch.
     """
 
-    def __init__(self, criterion, local_negatives=False):
+    def __init__(self, criterion: SACLLoss, local_negatives: bool = False):
         super().__init__()
         self.criterion, self.local_negatives = criterion, local_negatives
 
-    @property
-    def signs(self):
-        """How healthy the last batch was: scalar tensors by name."""
-        return self.criterion.signs
-
-    def forward(self, outputs, regions):
-        """outputs of SACL.forward; regions: list of two (B, 1, H', W') integer label maps. Returns a scalar."""
+    def forward(self, outputs, batch: dict) -> tuple[torch.Tensor, dict[str, Diagnostic]]:
+        """outputs of SACL.forward; batch["regions"]: list of two (B, 1, H', W') label maps."""
         vision, audio, sound = outputs
         if self.local_negatives:
-            return self.criterion(vision, audio, sound, regions)
-        first = rank() * len(audio)
-        return self.criterion(vision, gather(audio), gather(sound), regions, first)
+            return self.criterion.with_diagnostics(vision, audio, sound, batch["regions"])
+        row_offset = rank() * len(audio)
+        return self.criterion.with_diagnostics(vision, gather(audio), gather(sound), batch["regions"], row_offset)
 
 
 def build_model(args):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 from torch import einsum, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import cosine_similarity, normalize
 
-from models.losses import SSPLLoss, spread_of
+from models.diagnostics import Diagnostic, audio_spread
 from models.pcm import PCM
 from models.resnet import FrameNet
 from models.simsiam import SimSiamHead
@@ -15,6 +15,7 @@ from models.vggish import SoundNet
 from models.weights import RESNET_URL, SSPL_URL, VGG16_URL, VGGISH_URL, load_weights
 
 BACKBONES = {"vgg16": VGG16, "resnet18": FrameNet}
+STORED = {"none": (), "sound": ("sounds",), "all": ("sounds", "frames")}  # by --cache_features
 
 
 class SSPL(nn.Module):
@@ -23,13 +24,14 @@ class SSPL(nn.Module):
     frame_net: (B, 3, H, W) -> (B, 512, H / 16, W / 16); sound_net: (B, S, 1, 96, 64) -> (B, 128) and (B, 512);
     ssl_head: (B, 512) -> prediction and projection; pcm (or None): (B, 512, h, w), (B, 128) -> (B, 512, h, w).
     fine_tune: also trains frame_net and the VGGish in sound_net. They are frozen otherwise: without gradient, and in
-    evaluation mode always.
+    evaluation mode always. stored: "sounds", "frames": forward gets these as stored features (see encoders), not as
+    what the networks read.
     """
 
-    def __init__(self, frame_net, sound_net, ssl_head, pcm=None, fine_tune=False):
+    def __init__(self, frame_net, sound_net, ssl_head, pcm=None, fine_tune=False, stored=()):
         super().__init__()
         self.frame_net, self.sound_net, self.ssl_head, self.pcm = frame_net, sound_net, ssl_head, pcm
-        self.fine_tune = fine_tune
+        self.fine_tune, self.stored = fine_tune, stored
         for network in self._pretrained():
             network.requires_grad_(fine_tune)
         self.train()
@@ -43,30 +45,30 @@ class SSPL(nn.Module):
             network.train(mode and self.fine_tune)
         return self
 
-    def forward(self, views, spect):
-        """Predictions and projections, a list of two (B, 2048) each, for the loss; and the sounds, (B, 512).
+    def forward(self, views, audio):
+        """Predictions and projections, a list of two (B, 2048) each, for the loss; and the audio embeddings, (B, 512).
 
-        views: list of two (B, 3, H, W), ImageNet-normalised; spect: (B, S, 1, 96, 64) log-mel patches; or what the
-        encoders make of them, (B, 512, h, w) and (B, S, 1, 128). Batch statistics are taken a view, as published.
+        views: list of two (B, 3, H, W), ImageNet-normalised; audio: (B, S, 1, 96, 64) log-mel patches; or their stored
+        features, (B, 512, h, w) and (B, S, 128). Batch statistics are taken per view, as published.
         """
-        sound, audio = self._hear(spect)
-        vision = [self._align(self._see(view), sound) for view in views]
+        sound, audio = self._project(audio if "sounds" in self.stored else self._embed(audio))
+        vision = [self._align(view if "frames" in self.stored else self._features(view), sound) for view in views]
         with torch.autocast(audio.device.type, enabled=False):  # what sums over all places, and the head, in float32
             pairs = [self.ssl_head(attend(view.float(), audio.float())) for view in vision]
         return [prediction for prediction, _ in pairs], [projection for _, projection in pairs], audio.float()
 
-    def localize(self, image, spect):
+    def localize(self, image, audio):
         """Cosine of the sound and each place of the image: (B, 3, H, W), (B, S, 1, 96, 64) -> (B, H / 16, W / 16)."""
-        return self.similarity(self.encode_image(image), self.encode_sound(spect))
+        return self.similarity(self.encode_image(image), self.encode_sound(audio))
 
     def encode_image(self, image):
         """(B, 3, H, W) -> (B, 512, H / 16, W / 16): unit vectors of the places; with a PCM, what it starts from."""
-        features = self._see(image).float()
+        features = self._features(image).float()
         return features if self.pcm else normalize(features)
 
-    def encode_sound(self, spect):
-        """(B, S, 1, 96, 64) -> unit vectors (B, 512); with a PCM (B, 640), the 128 that it hears behind them."""
-        sound, audio = self._hear(spect)
+    def encode_sound(self, audio):
+        """(B, S, 1, 96, 64) -> unit vectors (B, 512); with a PCM (B, 640): then the VGGish embedding that it reads."""
+        sound, audio = self._project(self._embed(audio))
         unit = normalize(audio.float())
         return torch.cat([unit, sound.float()], dim=1) if self.pcm else unit
 
@@ -75,23 +77,25 @@ class SSPL(nn.Module):
         audio, sound = audio[:, :512], audio[:, 512:]
         return cosine_map(self._align(vision, sound).float(), audio)
 
-    def _see(self, image):
+    def _features(self, image):
         with torch.set_grad_enabled(self.fine_tune and torch.is_grad_enabled()):
-            return self.frame_net(image) if image.shape[1] == 3 else image
+            return self.frame_net(image)
 
-    def _hear(self, spect):
-        """VGGish's features, (B, 128), and their projection, (B, 512)."""
+    def _embed(self, audio):
         with torch.set_grad_enabled(self.fine_tune and torch.is_grad_enabled()):
-            embedding = self.sound_net.embed(spect) if spect.dim() == 5 else spect[:, :, 0]
+            return self.sound_net.embed(audio)
+
+    def _project(self, embedding):
+        """VGGish embeddings (B, S, 128) -> their mean, (B, 128), and that of their projections, (B, 512)."""
         return embedding.mean(dim=1), self.sound_net.fc(embedding).mean(dim=1)
 
     def _align(self, vision, sound):
         return self.pcm(vision, sound) if self.pcm else vision
 
     def encoders(self):
-        """What may be computed once, for --cache_features: by name, a function of a batch and the networks it runs."""
+        """What may be computed once, for --cache_features: by array, a function of a batch and the networks it runs."""
         embedding = [self.sound_net.features, self.sound_net.embeddings]
-        return {"frame": (self.frame_net, [self.frame_net]), "sound": (self.sound_net.embed, embedding)}
+        return {"frames": (self.frame_net, [self.frame_net]), "sounds": (self.sound_net.embed, embedding)}
 
     def parts(self):
         """The networks by the names of their published files: <name>_best.pth."""
@@ -129,7 +133,8 @@ def build_model(args):
     given) where they are named; else the frame and sound networks are those of the run args.init_from, or random if
     args.train_from_scratch, or the published ImageNet backbone and VGGish; all else is then random."""
     pcm = PCM(args.cycs_pcm) if args.method == "sspl_pcm" else None
-    model = SSPL(BACKBONES[args.backbone](), SoundNet(), SimSiamHead(), pcm, args.fine_tune == 1)
+    stored = STORED[args.cache_features]
+    model = SSPL(BACKBONES[args.backbone](), SoundNet(), SimSiamHead(), pcm, args.fine_tune == 1, stored)
     trained = {name: getattr(args, f"weights_{name}") for name in model.parts()}
     needed = {name: path for name, path in trained.items() if name != "ssl_head"}
     if any(trained.values()):
@@ -157,27 +162,35 @@ def load_pretrained(model, args):
     load_weights(model.sound_net, args.weights_vggish, f"{VGGISH_URL}, {other}", absent=["fc."])
 
 
+class SSPLLoss(nn.Module):
+    """Each view's prediction against the other view's projection, detached (stop-gradient); no negatives."""
+
+    def forward(self, predictions, projections):
+        """predictions p, projections z: lists of two (B, C), a view each. Returns a scalar in [-1, 1]."""
+        (p1, p2), (z1, z2) = predictions, projections
+        return -(cosine_similarity(p1, z2.detach()).mean() + cosine_similarity(p2, z1.detach()).mean()) / 2
+
+
 class SSPLObjective(nn.Module):
     """The mean loss of this process's samples: that of all is the mean over processes, as their gradients are."""
 
     def __init__(self):
         super().__init__()
-        self.criterion, self.signs = SSPLLoss(), {}
+        self.criterion = SSPLLoss()
 
-    def forward(self, outputs, regions):
-        """outputs of SSPL.forward; regions are SACL's, and not looked at. Returns a scalar.
+    def forward(self, outputs, batch: dict) -> tuple[torch.Tensor, dict[str, Diagnostic]]:
+        """outputs of SSPL.forward. Returns the loss, and diagnostics.
 
-        signs: projection_spread, the deviation of a projection's parts over the batch, 1 where they are independent;
-        sound_spread, as of losses.signs_of.
+        projection_spread: deviation of a projection's parts over the batch, 1 where they are independent.
         """
         predictions, projections, audio = outputs
-        with torch.no_grad():
-            unit = normalize(projections[0])
-            self.signs = {
-                "projection_spread": unit.std(dim=0).mean() * unit.shape[1] ** 0.5,
-                "sound_spread": spread_of(normalize(audio)),
-            }
-        return self.criterion(predictions, projections)
+        unit = normalize(projections[0].detach())
+        spread = unit.std(dim=0).mean() * unit.shape[1] ** 0.5
+        diagnostics = {
+            "projection_spread": Diagnostic(spread, 0.1, False, "collapse: all samples get the same projection"),
+            "sound_spread": audio_spread(normalize(audio)),
+        }
+        return self.criterion(predictions, projections), diagnostics
 
 
 def build_objective(args):

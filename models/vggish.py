@@ -38,17 +38,17 @@ class SoundNet(nn.Module):
                     module.weight -= module.weight.flatten(1).mean(dim=1).view(-1, *[1] * (module.weight.dim() - 1))
                 nn.init.zeros_(module.bias)
 
-    def forward(self, spect):
-        """spect: (B, S, 1, 96, 64) log-mel patches, S a clip.
+    def forward(self, audio):
+        """audio: (B, S, 1, 96, 64) log-mel patches, S a clip.
 
         Returns the means over a clip's patches of VGGish's embedding, (B, 128), >= 0, and of the head's output,
         (B, 512); neither is normalised.
         """
-        embedding = self.embed(spect)
+        embedding = self.embed(audio)
         return embedding.mean(dim=1), self.fc(embedding).mean(dim=1)
 
-    def embed(self, spect):
+    def embed(self, audio):
         """VGGish alone: (B, S, 1, 96, 64) -> (B, S, 128), >= 0."""
-        features = self.features(spect.flatten(0, 1))
+        features = self.features(audio.flatten(0, 1))
         # The published weights expect the channel last, as TensorFlow lays it out.
-        return self.embeddings(features.permute(0, 2, 3, 1).flatten(1)).unflatten(0, spect.shape[:2])
+        return self.embeddings(features.permute(0, 2, 3, 1).flatten(1)).unflatten(0, audio.shape[:2])

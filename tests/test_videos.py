@@ -19,7 +19,7 @@ from scipy.io import wavfile
 
 from dataset.benchmarks.ids import clip_name, read_clip_names, video_of
 from dataset.frontends.log_mel import scale
-from dataset.media.audio import centre, load_clip
+from dataset.media.audio import fit_length, load_clip
 from dataset.prepare import clips as clips_module
 from dataset.prepare.clips import Clip, find_clips, refuse_clips
 from dataset.prepare.leaks import TestClips
@@ -113,7 +113,7 @@ def test_long_sound_is_cut_and_short_sound_repeated(tmp_path):
     ramp = np.linspace(-1, 1, 16000 * 5, dtype=np.float32)
     wavfile.write(tmp_path / "long.wav", 16000, ramp)
     np.testing.assert_array_equal(load_clip(tmp_path / "long.wav"), ramp[16000:64000])
-    np.testing.assert_array_equal(centre(ramp[:16000]), np.tile(ramp[:16000], 4)[8000:56000])
+    np.testing.assert_array_equal(fit_length(ramp[:16000]), np.tile(ramp[:16000], 4)[8000:56000])
 
 
 @pytest.fixture

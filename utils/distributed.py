@@ -57,6 +57,10 @@ def is_main():
     return rank() == 0
 
 
+def report(text):
+    """Says what this process is doing, for the others that wait for it."""
+
+
 def barrier():
     """Waits until every process is here."""
     maximum(0)

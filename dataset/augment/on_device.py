@@ -1,4 +1,4 @@
-"""Two views of all frames of a batch at once, on the device: as TwoViews (transforms.py) of one frame on the CPU."""
+"""The views of training for a whole batch at once, on the device."""
 
 import torch
 from torch.nn.functional import conv2d, interpolate, pad
@@ -10,29 +10,33 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as OpenCV and Pillow
 REACH = 6  # pixels to either side that the widest blur looks: OpenCV's for sigma 2
 
 
-class BatchViews:
-    """Two views of each frame of a batch, with their region maps. Pixels keep their fractions between the steps, where
-    the CPU rounds after each; so the two ways agree to about a grey level, and the regions exactly.
+class ViewsOnDevice:
+    """Augmented views of each frame of a batch, with their region maps, as ViewsOnCPU makes them of one frame.
 
-    Nothing here waits for the device: which samples a step concerns is known from `draws`, which are on the CPU.
+    Pixels keep their fractions between the steps, where the CPU rounds after each; so the two ways agree to about a
+    grey level, and the regions exactly. Nothing here waits for the device: which samples a step concerns is known from
+    `draws`, which are on the CPU.
     """
 
-    def __init__(self, size):
-        self.size = size
-        self.large = int(size * 1.1)
+    def __init__(self, size: int, crop: float = 1.1):
+        self.size, self.large = size, int(size * crop)
 
     @torch.no_grad()
-    def __call__(self, frames, regions, draws):
-        """frames: (B, h, w, 3) uint8; regions: (B, h', w') uint8; both on the device; draws: (B, 2, 10), see View.
+    def __call__(self, frames: torch.Tensor, draws: torch.Tensor, regions: torch.Tensor | None = None):
+        """Args:
+            frames: (B, h, w, 3) uint8 on the device. draws: (B, views, 10), see View. regions: (B, h', w') uint8 on the
+                device.
 
-        Returns views, a list of two (B, 3, size, size) float32, channels last, and regions, two (B, 1, size, size).
+        Returns:
+            The views, a list of (B, 3, size, size) float32, channels last, and their regions, a list of
+            (B, 1, size, size), or None.
         """
         pictures = frames.permute(0, 3, 1, 2).float()
         if pictures.shape[2:] != (self.large, self.large):
             pictures = interpolate(pictures, (self.large, self.large), mode="bicubic", antialias=True)
             pictures = pictures.round_().clamp_(0, 255)
-        pairs = [self._view(pictures, regions, View(*draws[:, i].unbind(1))) for i in range(2)]
-        return [view for view, _ in pairs], [labels for _, labels in pairs]
+        pairs = [self._view(pictures, regions, View(*row.unbind(1))) for row in draws.unbind(1)]
+        return [view for view, _ in pairs], None if regions is None else [labels for _, labels in pairs]
 
     def _view(self, pictures, regions, view):
         rows, columns = self._crop(view, pictures.device)
@@ -43,9 +47,11 @@ class BatchViews:
         chosen = _where(view.sigma, image)
         if len(chosen):  # a convolution needs a plane
             image[chosen] = _blur(image[chosen], _on(view.sigma[view.sigma != 0], image))
+        image = standardise(image).contiguous(memory_format=torch.channels_last)
+        if regions is None:
+            return image, None
         height, width = regions.shape[1:]
-        labels = _take(regions[:, None], _nearest(rows, height, self.large), _nearest(columns, width, self.large))
-        return standardise(image).contiguous(memory_format=torch.channels_last), labels
+        return image, _take(regions[:, None], _nearest(rows, height, self.large), _nearest(columns, width, self.large))
 
     def _crop(self, view, device):
         """Rows and columns of the enlarged frame that a view shows, both (B, size)."""

@@ -1,7 +1,7 @@
-"""What is drawn by chance for a view of a frame: SimSiam's augmentation, as in SACL, or its crop and flip alone, as in
-SSPL. The CPU's and the device's way of making views (transforms.py, batch_views.py) get the same numbers, and so follow
-the same distributions."""
+"""What is drawn for an augmented view of a frame. The two ways of making views, on the CPU (on_cpu.py) and on the
+device (on_device.py), get the same numbers."""
 
+from dataclasses import dataclass
 from itertools import permutations
 from typing import NamedTuple
 
@@ -11,46 +11,88 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # the steps of the colour jitt
 ORDERS = tuple(permutations(range(4)))
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """Probabilities and strengths of an augmentation.
+
+    crop: the frame is enlarged to crop x size, then size x size pixels are cut out. flip, jitter, grey, blur:
+    probabilities. brightness, contrast, saturation: factors from U(1 - x, 1 + x). hue: U(-x, x) turns of the colour
+    circle. sigma: range of the Gaussian blur's sigma, in pixels.
+    """
+
+    crop: float = 1.1
+    flip: float = 0.5
+    jitter: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    grey: float = 0.2
+    blur: float = 0.5
+    sigma: tuple[float, float] = (0.1, 2.0)
+
+
+AUGMENTATIONS = {
+    "simsiam": Augmentation(),  # SACL (Chen and He, "Exploring simple Siamese representation learning", CVPR 2021)
+    "crop_and_flip": Augmentation(jitter=0, grey=0, blur=0),  # SSPL, EZ-VSL
+}
+
+
+class Draws(NamedTuple):
+    """Independent numbers from U[0, 1), one of each for a view, in this order."""
+
+    top: float
+    left: float
+    flip: float
+    order: float
+    jitter: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    grey: float
+    blur: float
+    sigma: float
+
+
 class View(NamedTuple):
-    """A view: numbers, or arrays of them, one a view. What does not happen to it has the value that changes nothing."""
+    """What happens to a view: numbers, or arrays of them. What does not happen has the value that changes nothing."""
 
     top: float  # row and column of the crop's corner in the enlarged frame, whole pixels from U{0, ..., margin}
     left: float
-    flipped: float  # 1 with p 0.5: mirrored left to right, after the crop
-    order: float  # in which the jitter's steps come: ORDERS[order], uniform
-    brightness: float  # p 0.8 for all four together: factors U(0.6, 1.4)
+    flipped: float  # 1: mirrored left to right, after the crop
+    order: float  # of the jitter's steps: ORDERS[order], uniform
+    brightness: float  # factors
     contrast: float
     saturation: float
-    hue: float  # U(-0.1, 0.1) turns of the colour circle
-    grey: float  # 1 with p 0.2
-    sigma: float  # of the Gaussian blur, in pixels: U(0.1, 2) with p 0.5, else 0
+    hue: float  # turns of the colour circle
+    grey: float  # 1: without colours
+    sigma: float  # of the Gaussian blur, in pixels; 0: none
 
 
-def draw_views(uniform, margin, photometric=True):
-    """Numbers from U[0, 1) to views: (..., 12) -> (..., 10) float32, the fields of View along the last axis.
+def draw_views(uniform: np.ndarray, margin: int, augmentation: Augmentation) -> np.ndarray:
+    """Random numbers to views.
 
-    margin: by how many pixels the enlarged frame is larger than the view. photometric: False keeps the colours, and
-    does not blur.
+    uniform: (..., 12), the fields of Draws along the last axis. margin: by how many pixels the enlarged frame is larger
+    than the view. Returns (..., 10) float32, the fields of View along the last axis.
     """
-    top, left, flip, order, jitter, brightness, contrast, saturation, hue, grey, blur, sigma = np.moveaxis(
-        uniform, -1, 0
-    )
-    jittered = (jitter < 0.8) & photometric
+    u, a = Draws(*np.moveaxis(uniform, -1, 0)), augmentation
+    jittered = u.jitter < a.jitter
     view = View(
-        top=np.floor(top * (margin + 1)),
-        left=np.floor(left * (margin + 1)),
-        flipped=flip < 0.5,
-        order=np.floor(order * len(ORDERS)),
-        brightness=np.where(jittered, 0.6 + 0.8 * brightness, 1),
-        contrast=np.where(jittered, 0.6 + 0.8 * contrast, 1),
-        saturation=np.where(jittered, 0.6 + 0.8 * saturation, 1),
-        hue=np.where(jittered, -0.1 + 0.2 * hue, 0),
-        grey=(grey < 0.2) & photometric,
-        sigma=np.where((blur < 0.5) & photometric, 0.1 + 1.9 * sigma, 0),
+        top=np.floor(u.top * (margin + 1)),
+        left=np.floor(u.left * (margin + 1)),
+        flipped=u.flip < a.flip,
+        order=np.floor(u.order * len(ORDERS)),
+        brightness=np.where(jittered, 1 - a.brightness + 2 * a.brightness * u.brightness, 1),
+        contrast=np.where(jittered, 1 - a.contrast + 2 * a.contrast * u.contrast, 1),
+        saturation=np.where(jittered, 1 - a.saturation + 2 * a.saturation * u.saturation, 1),
+        hue=np.where(jittered, -a.hue + 2 * a.hue * u.hue, 0),
+        grey=u.grey < a.grey,
+        sigma=np.where(u.blur < a.blur, a.sigma[0] + (a.sigma[1] - a.sigma[0]) * u.sigma, 0),
     )
     return np.stack(view, axis=-1).astype(np.float32)
 
 
-def view_of(draws):
+def view_of(row: np.ndarray) -> View:
     """One row of draw_views, (10,), as a View of plain numbers."""
-    return View(*draws.tolist())
+    return View(*row.tolist())

@@ -6,6 +6,7 @@ from dataset.benchmarks.annotations import read_ids
 from dataset.benchmarks.ids import METADATA
 from dataset.benchmarks.labels import ExtendedLabels, FlickrLabels, FlickrValidation, ListedLabels, VGGSSLabels
 from dataset.benchmarks.test_sets import FilesTest, HDF5Test
+from dataset.frontends import FRONT_ENDS
 
 FLICKR_LISTS = {"flickr": "flickr_test249_in5k.csv", "flickr250": "flickr_test_250.txt"}
 VGGSS_LISTS = {
@@ -32,22 +33,21 @@ TEST_SETS = (*FLICKR_LISTS, "flickr_val", *VGGSS_LISTS, *EXTENDED, *LISTED, "cus
 
 
 def build_test_set(name, args):
-    """The test set `name` under args.data_path: its labels, with frames and sounds."""
+    """The test set `name` under args.data_path, with the sounds as args.method reads them."""
     labels, root = build_labels(name, args.data_path), Path(args.data_path)
+    reading = {"size": args.imgSize, "front_end": FRONT_ENDS[args.front_end]}
     if name in LISTED:
         folder, suffix, _ = LISTED[name]
         frames, sounds = root / folder / "visual_frames", root / folder / "audio_wav"
-        return FilesTest(labels, (frames, suffix), (sounds, ".wav"), args.imgSize)
+        return FilesTest(labels, (frames, suffix), (sounds, ".wav"), **reading)
     if name.startswith("flickr"):
         data = root / "SoundNet_Flickr/5k_labeled/Data"
-        return FilesTest(labels, (data / "frames", ".jpg"), (data / "audio", ".wav"), args.imgSize)
+        return FilesTest(labels, (data / "frames", ".jpg"), (data / "audio", ".wav"), **reading)
     folder = root / VGGSS_FOLDERS.get(name, "VGG-Sound")
     if name == "custom":
-        return HDF5Test(labels, folder / "labeled/Data", [folder / "custom_test.csv"], args.imgSize)
+        return HDF5Test(labels, folder / "labeled/Data", [folder / "custom_test.csv"], **reading)
     own = [folder / name for name in ROW_LISTS if (folder / name).is_file()]
-    return HDF5Test(
-        labels, folder / "5k_labeled/Data", own or [METADATA / name for name in ROW_LISTS[-1:]], args.imgSize
-    )
+    return HDF5Test(labels, folder / "5k_labeled/Data", own or [METADATA / name for name in ROW_LISTS[-1:]], **reading)
 
 
 def build_labels(name, data_path):
@@ -88,8 +88,10 @@ def find_list(path):
     return path
 
 
-def default_valset(args):
-    """flickr_val where args.data_path has all of its files, else none."""
+def find_valset(args) -> str:
+    """args.valset, or what "auto" stands for: flickr_val where args.data_path has all of its files, else none."""
+    if args.valset != "auto":
+        return args.valset
     try:
         missing = build_test_set("flickr_val", args).find_missing()
     except (FileNotFoundError, ValueError):

@@ -8,25 +8,27 @@ from torch.utils.data import Dataset, default_collate
 
 from dataset.benchmarks.annotations import read_ids
 from dataset.benchmarks.ids import clip_name
-from dataset.frontends.log_mel import log_mel_patches, scale
-from dataset.media.audio import SAMPLES, load_clip
+from dataset.frontends import FRONT_ENDS, FrontEnd
+from dataset.media.audio import load_clip
 from dataset.media.image import read_image, test_image
 from dataset.storage.hdf5 import HDF5Array
-from dataset.storage.layout import FRAME, SPECT, check_rows
+from dataset.storage.layout import FRAME, check_rows
+from dataset.storage.sounds import StoredSounds
 
 
 class TestSet(Dataset):
-    """What the test sets share. A subclass reads one item's frame, waveform and spect, and says which are missing.
+    """What the test sets share. A subclass reads one item's frame, waveform and audio, and says which are missing.
 
-    labels: the benchmark's. An item is a dict: id (str), image (3, size, size) float32 normalised, spect (3, 1, 96, 64)
-    float32, gt_map (224, 224) float32 in [0, 1]. One that cannot be read is {"id": id, "error": sentence}: the
-    evaluation decides whether that stops the run.
+    labels: the benchmark's. front_end: how the audio network reads a sound. audio_source: where its input comes from,
+    for results.json. An item is a dict: id (str), index (its place in the set), image (3, size, size) float32
+    normalised, audio (*front_end.shape) float32, gt_map (224, 224) float32 in [0, 1]. One that cannot be read is {"id":
+    id, "index": place, "error": sentence}: the evaluation decides whether that stops the run.
     """
 
     __test__ = False  # not a case for pytest
 
-    def __init__(self, labels, size):
-        self.labels, self.ids, self.size = labels, labels.ids, size
+    def __init__(self, labels, size: int, front_end: FrontEnd):
+        self.labels, self.ids, self.size, self.front_end = labels, labels.ids, size, front_end
 
     def __len__(self):
         return len(self.ids)
@@ -35,24 +37,25 @@ class TestSet(Dataset):
         try:
             return {
                 "id": self.ids[index],
+                "index": index,
                 "image": test_image(self.frame(index), self.size),
-                "spect": self.spect(index),
+                "audio": self.audio(index),
                 "gt_map": torch.from_numpy(self.labels.gt_map(index)),
             }
         except (FileNotFoundError, ValueError) as error:
-            return {"id": self.ids[index], "error": str(error)}
+            return {"id": self.ids[index], "index": index, "error": str(error)}
 
     def frame(self, index):
         """An item's image: (h, w, 3) uint8 RGB."""
         raise NotImplementedError
 
     def waveform(self, index):
-        """An item's sound as it is heard: (48000,) float32 at 16 kHz, None where the set holds spectrograms only."""
+        """An item's sound as it is heard: (n,) float32 at 16 kHz, None where the set holds no waveforms."""
         raise NotImplementedError
 
-    def spect(self, index):
-        """An item's sound as the network reads it: (3, 1, 96, 64) float32."""
-        return torch.from_numpy(log_mel_patches(scale(self.waveform(index))))[:, None]
+    def audio(self, index):
+        """An item's sound as the audio network reads it: (*front_end.shape) float32."""
+        raise NotImplementedError
 
     def find_missing(self):
         """{id: sentence} of the items whose files are not there, found without reading them."""
@@ -65,8 +68,10 @@ class FilesTest(TestSet):
     frames, sounds: (folder, suffix) of each. Raises FileNotFoundError where a folder is missing.
     """
 
-    def __init__(self, labels, frames, sounds, size=224):
-        super().__init__(labels, size)
+    audio_source = "computed from sound files"
+
+    def __init__(self, labels, frames, sounds, size: int = 224, front_end: FrontEnd = FRONT_ENDS["log_mel"]):
+        super().__init__(labels, size, front_end)
         self.places = {"frames": frames, "sounds": sounds}
         self.files = {}
         for kind, (folder, suffix) in self.places.items():
@@ -82,7 +87,10 @@ class FilesTest(TestSet):
         return read_image(self._path("frames", self.labels.images[index]))
 
     def waveform(self, index):
-        return load_clip(self._path("sounds", self.labels.sounds[index]))
+        return load_clip(self._path("sounds", self.labels.sounds[index]), self.front_end.seconds)
+
+    def audio(self, index):
+        return torch.from_numpy(self.front_end.compute(self.waveform(index)))
 
     def find_missing(self):
         missing = {}
@@ -94,22 +102,23 @@ class FilesTest(TestSet):
 
 
 class HDF5Test(TestSet):
-    """Frames and spectrograms in HDF5 files, with sounds where they are there; row i belongs to line i of a list.
+    """Frames and sounds in HDF5 files; row i belongs to line i of a list.
 
-    folder: .../Data with h5py_test_frames.h5, h5py_test_spects.h5 and perhaps h5py_test_audios.h5; rows: lists of ids,
-    of which the first with as many lines as the files have rows is theirs. Raises ValueError where none has.
+    folder: .../Data with h5py_test_frames.h5 and, of the sounds, what StoredSounds reads. rows: lists of ids, of which
+    the first with as many lines as the files have rows is theirs. Raises ValueError where none has.
     """
 
-    def __init__(self, labels, folder, rows, size=224):
-        super().__init__(labels, size)
+    def __init__(self, labels, folder, rows, size: int = 224, front_end: FrontEnd = FRONT_ENDS["log_mel"]):
+        super().__init__(labels, size, front_end)
         folder = Path(folder)
         self.frames = HDF5Array([folder / "h5py_test_frames.h5"], "test_frames", FRAME)
-        self.spects = HDF5Array([folder / "h5py_test_spects.h5"], "test_spects", SPECT)
-        check_rows(self.frames, self.spects)
-        self.audios = None
-        if (folder / "h5py_test_audios.h5").is_file():
-            self.audios = HDF5Array([folder / "h5py_test_audios.h5"], "test_audios", (SAMPLES,))
-            check_rows(self.frames, self.audios)
+        self.sounds = StoredSounds(front_end, lambda kind: [folder / f"h5py_test_{kind}.h5"], "test")
+        self.audio_source = self.sounds.source
+        check_rows(self.frames, self.sounds)
+        waveforms, self.waveforms = folder / "h5py_test_audios.h5", None
+        if waveforms.is_file():
+            self.waveforms = HDF5Array([waveforms], "test_audios")
+            check_rows(self.frames, self.waveforms)
         names = {Path(path): read_ids(path) for path in rows}
         fitting = [path for path, ids in names.items() if len(ids) == len(self.frames)]
         if not fitting:
@@ -134,10 +143,10 @@ class HDF5Test(TestSet):
 
     def waveform(self, index):
         row = self._row(self.labels.sounds[index])
-        return None if self.audios is None else self.audios[row].astype(np.float32)
+        return None if self.waveforms is None else self.waveforms[row].astype(np.float32)
 
-    def spect(self, index):
-        return torch.from_numpy(self.spects[self._row(self.labels.sounds[index])].astype(np.float32))[:, None]
+    def audio(self, index):
+        return torch.from_numpy(self.sounds.take([self._row(self.labels.sounds[index])])[0])
 
     def find_missing(self):
         missing = {}
@@ -148,29 +157,20 @@ class HDF5Test(TestSet):
         return missing
 
 
-class SwappedSounds(Dataset):
-    """A test set whose items sound like another item: what the sound decides shows in the fall of the score.
+class ShuffledSounds(Dataset):
+    """A test set whose items have the sound of another item: how far the score falls shows what the sound decides.
 
     Each item is given the sound of a random one (seeded): of a class that is seen but silent in it, where the set
     tells and has one; else of another class; else any other. Items whose files are missing give none.
+    donors: the item whose sound each item has.
     """
 
-    def __init__(self, test_set, seed=0):
+    def __init__(self, test_set, seed: int = 0):
         self.test_set, self.labels, self.ids = test_set, test_set.labels, test_set.ids
-        rng, missing = np.random.default_rng(seed), test_set.find_missing()
-        self.at_hand = np.array([item_id not in missing for item_id in self.ids])
-        self.donors = [int(rng.choice(self._candidates(index))) for index in range(len(test_set))]
-
-    def _candidates(self, index):
-        classes, silent = self.labels.classes, self.labels.silent
-        differs = np.array(self.labels.sounds) != self.labels.sounds[index]  # some share a sound
-        others = np.flatnonzero(differs & self.at_hand)
-        if classes:
-            heard = np.array(classes)[others]
-            for choice in (np.isin(heard, silent[index] if silent else []), heard != classes[index]):
-                if choice.any():
-                    return others[choice]
-        return others if len(others) else [index]
+        self.front_end, self.audio_source = test_set.front_end, test_set.audio_source
+        missing = test_set.find_missing()
+        rng, choose = np.random.default_rng(seed), _Donors(self.labels, [one not in missing for one in self.ids])
+        self.donors = [choose.donor(index, rng) for index in range(len(test_set))]
 
     def __len__(self):
         return len(self.test_set)
@@ -178,18 +178,51 @@ class SwappedSounds(Dataset):
     def __getitem__(self, index):
         item = self.test_set[index]
         try:
-            return item if "error" in item else {**item, "spect": self.spect(index)}
+            return item if "error" in item else {**item, "audio": self.audio(index)}
         except (FileNotFoundError, ValueError) as error:
-            return {"id": item["id"], "error": str(error)}
+            return {"id": item["id"], "index": index, "error": str(error)}
 
-    def spect(self, index):
-        return self.test_set.spect(self.donors[index])
+    def audio(self, index):
+        return self.test_set.audio(self.donors[index])
 
     def waveform(self, index):
         return self.test_set.waveform(self.donors[index])
 
     def find_missing(self):
         return self.test_set.find_missing()
+
+
+class _Donors:
+    """Draws other items for ShuffledSounds, in a time that grows with the number of items, not with its square."""
+
+    TRIES = 32  # candidates drawn at once; where none of them fits, all are looked through
+
+    def __init__(self, labels, at_hand):
+        self.sounds = np.unique(labels.sounds, return_inverse=True)[1]
+        names = labels.classes or [None] * len(labels)
+        number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        self.classes, self.silent = np.array([number[name] for name in names]), labels.silent
+        self.at_hand = np.flatnonzero(at_hand)
+        self.members = {name: self.at_hand[self.classes[self.at_hand] == i] for name, i in number.items()}
+
+    def donor(self, index, rng):
+        def another_sound(items):
+            return self.sounds[items] != self.sounds[index]
+
+        def another_class(items):
+            return another_sound(items) & (self.classes[items] != self.classes[index])
+
+        silent = [self.members[name] for name in (self.silent[index] if self.silent else []) if name in self.members]
+        pools = [(items, another_sound) for items in (silent[i] for i in rng.permutation(len(silent)))]
+        for items, fits in (*pools, (self.at_hand, another_class), (self.at_hand, another_sound)):
+            if len(items):
+                drawn = rng.choice(items, self.TRIES)
+                drawn = drawn[fits(drawn)]
+                if not len(drawn):
+                    drawn = rng.permutation(items[fits(items)])
+                if len(drawn):
+                    return int(drawn[0])
+        return index
 
 
 def collate(items):

@@ -20,23 +20,24 @@ class NoAudioTrack(ValueError):
     """A file without sound."""
 
 
-def load_clip(path):
-    """The middle 3 s of a sound file, mono at 16 kHz; a shorter sound is repeated until it lasts.
+def load_clip(path: str | Path, seconds: float = SECONDS) -> np.ndarray:
+    """The middle of a sound file, mono at 16 kHz: (seconds x 16000,) float32 in [-1, 1].
 
-    Returns (48000,) float32 in [-1, 1]. Raises as read_sound, and ValueError for a file without a single sample.
+    A shorter sound is repeated until it lasts. Raises as read_sound, and ValueError for a file without a sample.
     """
     waveform = read_sound(path)
     if len(waveform) == 0:
         raise ValueError(f"{path} holds no sound: replace the file")
-    return centre(waveform)
+    return fit_length(waveform, seconds)
 
 
-def centre(waveform):
-    """The middle 3 s of a waveform (n,) at 16 kHz, (48000,); a shorter one is repeated until it lasts."""
-    if len(waveform) < SAMPLES:
-        waveform = np.tile(waveform, SAMPLES // len(waveform) + 1)
-    start = len(waveform) // 2 - SAMPLES // 2
-    return waveform[start : start + SAMPLES]
+def fit_length(waveform: np.ndarray, seconds: float = SECONDS) -> np.ndarray:
+    """The middle of a waveform (n,) at 16 kHz: (seconds x 16000,). A shorter one is repeated until it lasts."""
+    samples = round(seconds * RATE)
+    if len(waveform) < samples:
+        waveform = np.tile(waveform, samples // len(waveform) + 1)
+    start = len(waveform) // 2 - samples // 2
+    return waveform[start : start + samples]
 
 
 def read_sound(path):

@@ -8,7 +8,7 @@ import numpy as np
 from dataset.benchmarks.annotations import check_id
 from dataset.benchmarks.ids import clip_name
 from dataset.media import video
-from dataset.media.audio import RATE, SOUND_FORMATS, NoAudioTrack, centre, read_sound
+from dataset.media.audio import RATE, SOUND_FORMATS, NoAudioTrack, fit_length, read_sound
 from dataset.media.image import read_image
 from dataset.prepare.rows import make_row
 from dataset.storage.parallel import LIMIT
@@ -97,7 +97,7 @@ def read_clip(clip, with_mask=True):
         waveform = read_sound(clip.video or clip.sound)
         if len(waveform) < SHORTEST * RATE:
             return TOO_SHORT, f"{len(waveform) / RATE:.2f} s of sound", None
-        waveform = centre(waveform)
+        waveform = fit_length(waveform)
         if np.abs(waveform).max() < SILENCE:
             return SILENT, f"no sample in its middle above {SILENCE}", None
         frames = clip.frames

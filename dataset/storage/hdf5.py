@@ -1,6 +1,7 @@
 """HDF5 arrays: read as one array over one or many shard files, written atomically."""
 
 import os
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +21,14 @@ class HDF5Array:
     that are stored as JPEG files come back as pictures.
 
     Raises FileNotFoundError for a missing file, ValueError (with the file's name) for one that is not HDF5,
-    lacks the dataset, or whose rows are not of the shape `row_shape`.
+    lacks the dataset, or whose rows are not of the shape `row_shape` (None: of any, the first file's).
     """
 
-    def __init__(self, paths, name, row_shape):
+    def __init__(self, paths: Sequence[Path], name: str, row_shape: tuple[int, ...] | None = None):
         self.paths = [Path(path) for path in paths]
+        if row_shape is None:
+            with h5py.File(self.paths[0]) as file:
+                row_shape = file[name].shape[1:]
         self.name, self.row_shape = name, tuple(row_shape)
         self.rows = [_check(path, name, self.row_shape) for path in self.paths]
         self.starts = np.cumsum([0, *self.rows])

@@ -1,12 +1,12 @@
 """Work on many items in several processes, in order."""
 
-import os
 import signal
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+
+from dataset.storage.workers import worker_context
 
 LIMIT = 300  # seconds for one item: a 10 s clip takes a fraction of one, and a film of two hours still ends
 
@@ -62,22 +62,15 @@ def _limited(function, item, seconds):
 
 @contextmanager
 def _pool(workers):
-    """Worker processes, each a fresh interpreter that computes with one thread.
-
-    A forked one would share OpenCV's threads and the open HDF5 files; and as many threads as there are cores in each
-    would wait for each other.
-    """
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker)
+    """Worker processes (see workers.py), each of which computes with one thread."""
+    pool = ProcessPoolExecutor(workers, worker_context(), _start_worker)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _start_worker():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -1,31 +1,85 @@
-"""What a loader's worker process does when it starts."""
+"""Worker processes. They are forked by a process without threads: a fork of one that has threads, as training has, may
+inherit a lock that nobody will ever release."""
 
 import os
 import random
 import signal
+import sys
 import threading
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing import connection, forkserver, get_all_start_methods, get_context, parent_process
+from pathlib import Path
 
 import numpy as np
 import torch
 
+ROOT = Path(__file__).parents[2]
 
-def start_worker(worker):
-    """For DataLoader's worker_init_fn: NumPy and Python seeded from torch's worker seed, deaf to Ctrl-C.
 
-    Signals are for the main process, which still needs its workers to finish the step: a SIGTERM, which clusters send
-    to every process, is heeded where the main process sent it, as it does when it ends. (Where it is gone, torch's
-    workers notice, and end by themselves.)
+@cache
+def worker_context():
+    """The multiprocessing context of all workers: forkserver, or spawn where the system has none.
+
+    The fork server starts here. It has one thread, ignores SIGTERM, and imports what this process has of dataset/.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([name for name in sys.modules if name.partition(".")[0] == "dataset"])
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # A SIGTERM to all processes of a job asks the main process to save: it needs its workers for the step it is in.
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with _environment(PYTHONPATH=paths, **threads):
+            forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+    return context
+
+
+def worker_options(workers: int) -> dict:
+    """DataLoader's arguments for so many workers."""
+    if workers == 0:
+        return {"num_workers": 0}
+    return {"num_workers": workers, "multiprocessing_context": worker_context(), "worker_init_fn": start_worker}
+
+
+def start_worker(worker: int):
+    """For DataLoader's worker_init_fn: NumPy and Python seeded from torch's worker seed.
+
+    Signals are for the main process, which needs its workers to finish the step: a worker ignores Ctrl-C, obeys a
+    SIGTERM that the main process sent, and ends when the main process has ended.
     """
     seed = torch.initial_seed() % 2**32
     random.seed(seed)
     np.random.seed(seed)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_main_process, daemon=True).start()
     if hasattr(signal, "sigwaitinfo"):  # macOS has none: there a SIGTERM to all ends the workers, and with them the run
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_the_main_process, daemon=True).start()
+        threading.Thread(target=_obey_the_main_process, daemon=True).start()
 
 
 def _end_with_the_main_process():
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+    connection.wait([parent_process().sentinel])
+    os._exit(1)
+
+
+def _obey_the_main_process():
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent_process().pid:
         pass
     os._exit(0)
+
+
+@contextmanager
+def _environment(**values):
+    """Sets environment variables meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dataset.frontends.log_mel import BANDS, HOP, PATCH, log_mel_patches, scale
 from dataset.media import video
-from dataset.media.audio import RATE, SAMPLES, SOUND_FORMATS, SoundAround, centre
+from dataset.media.audio import RATE, SAMPLES, SOUND_FORMATS, SoundAround, fit_length
 from dataset.media.image import read_image, test_image
 from dataset.media.pictures import contact_sheet, write_png
 from dataset.prepare.clips import IMAGE_FORMATS, SHORTEST, SILENCE, Clip
@@ -163,7 +163,7 @@ def localise(model, clip, size, batch_size, bar):
         if len(heard) < SHORTEST * RATE:
             continue
         images[len(waiting)] = test_image(picture(), size)
-        spects[len(waiting)] = torch.from_numpy(log_mel_patches(scale(centre(heard))))[:, None]
+        spects[len(waiting)] = torch.from_numpy(log_mel_patches(scale(fit_length(heard))))[:, None]
         waiting.append((time, bool(np.abs(heard).max() < SILENCE)))
         if len(waiting) == batch_size:
             look_and_listen()

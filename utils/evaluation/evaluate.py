@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dataset.benchmarks.annotations import GT_SIZE
 from dataset.benchmarks.test_sets import collate
 from dataset.media.image import denormalise
-from dataset.storage.workers import start_worker
+from dataset.storage.workers import worker_options
 from utils import distributed
 from utils.evaluation.baselines import AUDIO_FREE, ORACLE, score_predictors
 from utils.evaluation.detection import confidence, detection_scores, interactive_scores
@@ -86,9 +86,7 @@ class Evaluation:
 def build_test_loader(test_set, batch_size, workers):
     """This process's share of a test set, in order; the processes together see each item once."""
     share = range(distributed.rank(), len(test_set), distributed.world_size())
-    return DataLoader(
-        test_set, batch_size, sampler=share, num_workers=workers, collate_fn=collate, worker_init_fn=start_worker
-    )
+    return DataLoader(test_set, batch_size, sampler=share, collate_fn=collate, **worker_options(workers))
 
 
 @torch.no_grad()
@@ -103,7 +101,7 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(),
     if not skip_missing:
         check_complete(loader.dataset)
     num_visual = num_visual if distributed.is_main() else 0
-    labels, place = loader.dataset.labels, {item_id: i for i, item_id in enumerate(loader.dataset.ids)}
+    labels = loader.dataset.labels
     rows, missing, pictures = [], [], []
     for batch, failed in tqdm(loader, desc="evaluate", unit="batch", leave=False, disable=not distributed.is_main()):
         if failed and not skip_missing:
@@ -112,7 +110,7 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(),
         if batch is None:
             continue
         ids, image, gt = batch["id"], batch["image"].to(device), batch["gt_map"].numpy()
-        similarity = localize(model, image, batch["spect"].to(device), [place[item_id] for item_id in ids], probes)
+        similarity = localize(model, image, batch["audio"].to(device), batch["index"].tolist(), probes)
         maps = enlarge(similarity, ids)
         heat = min_max(maps)
         scored = score(ids, heat, gt, prior.refine(image, heat) if prior else {})
@@ -121,11 +119,12 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(),
         kept["illustration"] = batch.get("illustration", [None] * len(ids))
         if labels.videos:
             kept["f_curve"], kept["frame_iou"] = frame_scores(heat, gt)
+        kept["index"] = batch["index"].tolist()
         rows += [row | {key: values[i] for key, values in kept.items()} for i, row in enumerate(scored)]
         for i in range(min(len(ids), num_visual - len(pictures))):
             picture = {"id": ids[i], "iou": scored[i]["iou"], "frame": denormalise(batch["image"][i])}
             pictures.append({**picture, "heat": heat[i], "gt_map": gt[i]})
-    return join(rows, missing, pictures, labels, place)
+    return join(rows, missing, pictures, labels)
 
 
 def check_complete(test_set):
@@ -139,22 +138,20 @@ def check_complete(test_set):
         )
 
 
-def localize(model, image, spect, places, probes):
+def localize(model, image, audio, places, probes):
     """The model's maps (B, h, w); probes, where there are any, see the images' features on the way."""
     if not probes:
-        return model.localize(image, spect)
+        return model.localize(image, audio)
     vision = model.encode_image(image)
-    similarity = model.similarity(vision, model.encode_sound(spect))
+    similarity = model.similarity(vision, model.encode_sound(audio))
     for probe in probes:
         probe.look(places, vision, similarity)
     return similarity
 
 
-def join(rows, missing, pictures, labels, place):
-    """An Evaluation of the rows and missing items of all processes, in the set's order; place: {id: index}."""
-    rows, missing = (
-        sorted(distributed.gather_lists(part), key=lambda item: place[item["id"]]) for part in (rows, missing)
-    )
+def join(rows, missing, pictures, labels):
+    """An Evaluation of the rows and missing items of all processes, in the set's order."""
+    rows, missing = (sorted(distributed.gather_lists(part), key=lambda item: item["index"]) for part in (rows, missing))
     if not rows:
         raise ValueError("there is no item to score: check the test list and the files it names")
     scores = {name: np.stack([row["scores"][name] for row in rows]) for name in rows[0]["scores"]}
@@ -162,7 +159,7 @@ def join(rows, missing, pictures, labels, place):
     told = {"class": labels.classes, "sounding": labels.sounding, "group": labels.groups, "video": labels.videos}
     for key, values in told.items():
         for item in items:
-            item[key] = values[place[item["id"]]] if values else None
+            item[key] = values[item["index"]] if values else None
     return Evaluation(items, scores, missing, pictures)
 
 

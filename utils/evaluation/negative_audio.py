@@ -6,11 +6,11 @@ from sklearn.metrics import auc
 from torch.nn.functional import interpolate
 
 from dataset.benchmarks.annotations import GT_SIZE
-from dataset.benchmarks.test_sets import SwappedSounds
-from dataset.media.audio import SAMPLES
+from dataset.benchmarks.test_sets import ShuffledSounds
+from dataset.media.audio import RATE
 from utils import distributed
 from utils.evaluation.metrics import THRESHOLDS, bootstrap, consensus_iou, summarise
-from utils.evaluation.sounds import spect_of
+from utils.evaluation.sounds import read_waveform
 
 NOISES = 64  # different ones; the items take turns
 NEGATIVE = ("silence", "noise", "other_clip")
@@ -28,7 +28,7 @@ class NegativeAudio:
     """Maps under silence, white noise and the sound of another clip, none of which should point at anything (Juanola et
     al., "A critical assessment of visual sound source localization models including negative audio", 2024).
 
-    sounds: of encode_sounds. seed: of the noises and of who hears whom (see SwappedSounds).
+    sounds: of encode_sounds. seed: of the noises and of who hears whom (see ShuffledSounds).
     """
 
     name = "negative_audio"
@@ -37,10 +37,11 @@ class NegativeAudio:
     def __init__(self, model, test_set, sounds, device, seed):
         self.model, self.labels, self.sounds = model, test_set.labels, sounds
         rng = np.random.default_rng(seed)
-        noises = torch.cat([spect_of(rng.normal(size=SAMPLES)) for _ in range(NOISES)])
+        front_end, samples = test_set.front_end, round(test_set.front_end.seconds * RATE)
+        noises = torch.cat([read_waveform(rng.normal(size=samples), front_end) for _ in range(NOISES)])
         self.noises = model.encode_sound(noises.to(device))
-        self.silence = model.encode_sound(spect_of(np.zeros(SAMPLES)).to(device))
-        self.donors = SwappedSounds(test_set, seed).donors
+        self.silence = model.encode_sound(read_waveform(np.zeros(samples), front_end).to(device))
+        self.donors = ShuffledSounds(test_set, seed).donors
         self.rows = []
 
     def look(self, places, vision, similarity):

@@ -26,7 +26,7 @@ SOUND_TYPE = "audio/mpeg" if av else "audio/wav"
 class Illustrated(Dataset):
     """A test set whose items have one key more: "illustration", as of `illustrate`. The evaluation passes it on.
 
-    What is shown is what the model was given: of swapped sounds, the swapped one.
+    What is shown is what the model was given: of shuffled sounds, the shuffled one.
     """
 
     def __init__(self, test_set):
@@ -42,7 +42,7 @@ class Illustrated(Dataset):
         try:
             sound = self.test_set.waveform(index)
         except (FileNotFoundError, ValueError) as error:
-            return {"id": item["id"], "error": str(error)}
+            return {"id": item["id"], "index": index, "error": str(error)}
         return item | {"illustration": illustrate(denormalise(item["image"]), item["gt_map"].numpy(), sound)}
 
     def find_missing(self):

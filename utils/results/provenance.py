@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dataset.benchmarks.annotations import GT_SIZE
 from metadata.download import read_manifest
-from models import LOCALISING_PARTS
+from models import METHODS, weights_argument
 from models.weights import sha256
 from utils.evaluation.thresholds import RULES
 
@@ -29,7 +29,8 @@ def take_fingerprint(args, test_set, summary):
         "testset": args.testset,
         "lists": describe_lists(test_set.labels),
         "annotations": describe_annotations(test_set.labels),
-        "sounds": f"swapped (seed {args.seed})" if args.swap_sounds else "own",
+        "sounds": f"shuffled (seed {args.seed})" if args.shuffle_sounds else "own",
+        "audio_input": test_set.audio_source,
         "ogl": args.ogl,
         "rules": {rule: RULES[rule] for rule in args.rules},
         **PROTOCOL,
@@ -64,9 +65,9 @@ def describe_annotations(labels):
 
 def describe_checkpoint(args):
     """Which files were scored, and what the run that wrote them selected them on."""
-    note = Path(args.weights_frame).parent / "best.json"
+    files = {part: getattr(args, weights_argument(part)) for part in METHODS[args.method].parts}
+    note = Path(next(iter(files.values()))).parent / "best.json"
     selected_on = json.loads(note.read_text())["selected_on"] if note.is_file() else "not known"
-    files = {part: getattr(args, f"weights_{part}") for part in LOCALISING_PARTS[args.method]}
     return {
         **{name: {"file": str(path), "sha256": sha256(path)} for name, path in files.items()},
         "selected_on": selected_on,

@@ -7,7 +7,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def backward_in_parts(model, objective, batch, parts, autocast):
-    """Adds the gradients of objective(model(views, spect), regions) of a whole batch, and returns its loss, detached.
+    """Adds the gradients of a whole batch's objective(model(views, audio), batch); returns its loss and diagnostics.
 
     Two passes (Gao et al., RepL4NLP 2021): without a graph, part by part, to the outputs; then the loss of all outputs
     and its gradient with respect to them; then with a graph, part by part, and that gradient carried on. What is drawn
@@ -18,32 +18,32 @@ def backward_in_parts(model, objective, batch, parts, autocast):
     Its outputs are nested lists or tuples of tensors with the batch first. parts: divides the batch. autocast: a
     context manager for the forward passes.
     """
-    device = batch["spect"].device
+    device = batch["audio"].device
     views = zip(*(view.chunk(parts) for view in batch["views"]), strict=True)
-    inputs = list(zip(views, batch["spect"].chunk(parts), strict=True))
+    inputs = list(zip(views, batch["audio"].chunk(parts), strict=True))
     several = isinstance(model, DistributedDataParallel)
     network = model.module if several else model
 
     counted = [buffer.clone() for buffer in network.buffers()]
     with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []), autocast:
-        outputs = joined([network(list(views), spect) for views, spect in inputs])
+        outputs = joined([network(list(views), audio) for views, audio in inputs])
     for buffer, value in zip(network.buffers(), counted, strict=True):
         buffer.copy_(value)
 
     cached = [output.requires_grad_() for output in leaves(outputs)]
-    loss = objective(outputs, batch["regions"])
+    loss, diagnostics = objective(outputs, batch)
     loss.backward()
     gradients = zip(*(output.grad.chunk(parts) for output in cached if output.grad is not None), strict=True)
     used = [output.grad is not None for output in cached]
 
-    for number, ((views, spect), gradient) in enumerate(zip(inputs, gradients, strict=True), 1):
+    for number, ((views, audio), gradient) in enumerate(zip(inputs, gradients, strict=True), 1):
         with model.no_sync() if several and number < parts else nullcontext():
             with autocast:
-                made = leaves(model(list(views), spect))
+                made = leaves(model(list(views), audio))
             pairs = zip((output for output, wanted in zip(made, used, strict=True) if wanted), gradient, strict=True)
             trained = [(output, part) for output, part in pairs if output.requires_grad]
             torch.autograd.backward(*zip(*trained, strict=True))
-    return loss.detach()
+    return loss.detach(), diagnostics
 
 
 def leaves(outputs):

@@ -7,12 +7,12 @@ matplotlib.use("Agg")  # files only: servers have no screen
 
 from matplotlib import pyplot as plt  # noqa: E402  after the choice of the backend
 
-from utils.training.health import LIMITS  # noqa: E402
+NO_DIAGNOSTICS = ("epoch", "loss")
 
 
 def save_curves(log, path):
-    """Loss, cIoU and AUC, and signs of trouble over the epochs, from the lines of log.jsonl, as one PNG."""
-    figure, (left, right, signs) = plt.subplots(1, 3, figsize=(15, 3.6), layout="constrained")
+    """Loss, cIoU and AUC, and diagnostics over the epochs, from the lines of log.jsonl, as one PNG."""
+    figure, (left, right, diagnostics) = plt.subplots(1, 3, figsize=(15, 3.6), layout="constrained")
     trained = [line for line in log if "loss" in line]
     left.plot([line["epoch"] for line in trained], [line["loss"] for line in trained], marker=".")
     left.set(title="Training loss", xlabel="epoch", ylabel="loss (two views)")
@@ -26,16 +26,16 @@ def save_curves(log, path):
         right.axhline(free, color=line.get_color(), linestyle=":", label=f"{name}, best audio-free")
     right.set(title="Test set (band: 95 % interval)", xlabel="epoch", ylim=(0, 1))
     right.legend(fontsize="small")
-    for name in LIMITS:
+    names = dict.fromkeys(name for line in trained for name, value in line.items() if isinstance(value, float))
+    for name in (name for name in names if name not in NO_DIAGNOSTICS):
         given = [line for line in trained if name in line]
-        if given:
-            signs.plot([line["epoch"] for line in given], [line[name] for line in given], marker=".", label=name)
-    signs.set(title="Early signs: spreads near 0, shares near 1 are bad", xlabel="epoch")
-    signs.set_yscale("symlog", linthresh=1e-3)
-    signs.set_ylim(-1e-4, 1.5)
-    if signs.lines:
-        signs.legend(fontsize="small")
-    for axes in (left, right, signs):
+        diagnostics.plot([line["epoch"] for line in given], [line[name] for line in given], marker=".", label=name)
+    diagnostics.set(title="Diagnostics: spreads near 0, shares near 1 are bad", xlabel="epoch")
+    diagnostics.set_yscale("symlog", linthresh=1e-3)
+    diagnostics.set_ylim(-1e-4, 1.5)
+    if diagnostics.lines:
+        diagnostics.legend(fontsize="small")
+    for axes in (left, right, diagnostics):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=110)

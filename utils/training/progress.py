@@ -1,4 +1,4 @@
-"""Where a run is, and how it gets on."""
+"""Epoch and step counters, progress bar, timings."""
 
 import time
 
@@ -6,11 +6,11 @@ import torch
 from tqdm import tqdm
 
 from utils import distributed
-from utils.training.health import Health
+from utils.training.epoch_stats import EpochStats
 
 
 class Progress:
-    """Epochs done, steps done of the next one, what that epoch has been like so far, and the bar that shows it.
+    """Epochs done, steps done of the next one, that epoch's statistics so far, and the bar that shows them.
 
     steps: an epoch's, each of `samples` samples over all processes; epochs: the run's.
     """
@@ -18,7 +18,7 @@ class Progress:
     def __init__(self, steps, samples, epochs, device):
         self.steps, self.samples, self.epochs, self.device = steps, samples, epochs, device
         self.epoch = self.step = 0
-        self.health = Health(device)
+        self.stats = EpochStats(device)
         self.bar = None
 
     @property
@@ -36,18 +36,17 @@ class Progress:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
-    def advance(self, loss, signs, broken):
-        """A step is done: its loss, its signs, and whether Guard left it out. Does not wait for the device."""
+    def advance(self, loss, diagnostics, skipped):
+        """A step is done: its loss, its diagnostics, and whether it was left out. Does not wait for the device."""
         self.step += 1
-        self.health.add(self.step, loss, signs, broken)
+        self.stats.add(self.step, loss, diagnostics, skipped)
         self.bar.update(self.samples)
 
-    def look(self):
-        """Shows the loss, and returns the numbers of the steps left out since the last look. Waits for the device."""
-        broken = self.health.broken_steps()
-        loss = f"{float(self.health.sums[0]) / max(1, self.health.taken):.3f}"
-        self.bar.set_postfix(epoch=self.epoch + 1, loss=loss, refresh=False)
-        return broken
+    def read(self) -> list[int]:
+        """Shows the loss, and returns the numbers of the steps left out since the last call. Waits for the device."""
+        skipped = self.stats.non_finite_steps()
+        self.bar.set_postfix(epoch=self.epoch + 1, loss=f"{self.stats.loss:.3f}", refresh=False)
+        return skipped
 
     def measured(self, waited):
         """What an epoch's training took: seconds, those waited for data, and on CUDA gigabytes.
@@ -66,5 +65,5 @@ class Progress:
             self.bar.close()
 
     def next_epoch(self):
-        self.health.start()
+        self.stats.start()
         self.epoch, self.step = self.epoch + 1, 0

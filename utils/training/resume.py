@@ -2,24 +2,18 @@
 
 import json
 
-# Settings that leave the weights alone: how and where a run computes, how long, and what it reports.
-FREE = {
-    "cache", "ckpt", "compile", "data_path", "device", "eval_epoch", "force_resume", "num_visual", "on_nan", "resume",
-    "save_minutes", "weights_frame", "weights_pcm", "weights_resnet_imgnet", "weights_sound", "weights_ssl_head",
-    "weights_vgg16", "weights_vggish", "workers",
-}  # fmt: skip
-
 
 def changed_arguments(before, now, processes_before, processes_now):
     """Settings that differ and matter, as "--name was A, is B".
 
-    before, now: dicts of all settings. More epochs change nothing unless the schedule ends with them; the batch is that
-    of all processes, however many share it.
+    before, now: dicts of all settings; now["resume_may_change"] names those that leave the weights alone: how and where
+    a run computes, and what it reports. More epochs change nothing unless the schedule ends with them; the batch is
+    that of all processes, however many share it.
     """
-    free = set(FREE)
+    free = {*now["resume_may_change"], "resume_may_change"}
     if before["lr_schedule"] == "constant":
         free.add("num_epoch")
-    if now["cache_features"] != "none":  # the stored features must be those of the encoders in last.pth
+    if now.get("cache_features", "none") != "none":  # the stored features must be those of the encoders in last.pth
         free -= {name for name in free if name.startswith("weights_")}
     if before["batch_size_per_gpu"] * processes_before == now["batch_size_per_gpu"] * processes_now:
         free.add("batch_size_per_gpu")

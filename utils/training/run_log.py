@@ -3,20 +3,21 @@
 import json
 import platform
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from dataset.storage.atomic import write_text
-from models import LOCALISING_PARTS
+from models import METHODS, weights_argument
 from models.weights import load
 from utils import distributed
 from utils.evaluation.evaluate import describe
 from utils.evaluation.overlays import save_overlays
+from utils.results.provenance import code_version
 from utils.training.checkpoint import save
 from utils.training.curves import save_curves
-from utils.training.health import warnings_of
 from utils.training.resume import check_resume
 from utils.training.seed import random_state, restore_random_state
 
@@ -38,23 +39,46 @@ class RunLog:
             if args.valset != "none"
             else f"the test set {args.testset} (the papers' protocol)"
         )
-        started = (self.folder / "args.json").exists()
-        if args.resume and not started:
+        self.last = self.folder / "last.pth"
+        started = self.last.is_file() or (self.folder / "log.jsonl").is_file()
+        if args.resume and not started and not (self.folder / "args.json").is_file():
             raise FileNotFoundError(f"{self.folder} holds no run: there is nothing to --resume")
         if started and not args.resume:
             raise FileExistsError(
                 f"{self.folder} holds a run: go on with it (--resume) or name another folder (--ckpt)"
             )
-        # A run that died before its first checkpoint begins again.
-        self.last = self.folder / "last.pth"
+        # A run that ended before its first checkpoint begins again.
         self.state = load(self.last) if self.last.is_file() else None
         if self.state:
             self._may_go_on()
         self.lines = []
         distributed.barrier()  # every process has looked before one writes
-        if distributed.is_main():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._write("args.json", {"arguments": vars(args), "versions": VERSIONS})
+
+    def describe_start(self, parameters: int, device: torch.device):
+        """Writes args.json, and prints what it holds beside the arguments.
+
+        args.json: arguments, command, code (git commit), versions, device, processes, parameters; under "history" the
+        same of the earlier starts of this run.
+        """
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
+        start = {
+            "arguments": vars(self.args),
+            "command": shlex.join(sys.argv),
+            "code": code_version(),
+            "versions": VERSIONS,
+            "device": f"{device} ({name})",
+            "processes": distributed.world_size(),
+            "parameters": parameters,
+        }
+        say(f"{self.args.method}, {parameters / 1e6:.1f} M parameters, {start['processes']} x {start['device']}")
+        say(f"code {start['code']}, torch {VERSIONS['torch']}; all settings in {self.folder / 'args.json'}")
+        if not distributed.is_main():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "args.json"
+        before = json.loads(path.read_text()) if path.is_file() else None
+        history = [*before.pop("history", []), before] if before else []
+        self._write("args.json", {**start, "history": history})
 
     def _may_go_on(self):
         self.position, different = check_resume(self.state, self.args, distributed.world_size(), self.last)
@@ -63,11 +87,11 @@ class RunLog:
         for difference in different:
             say(f"going on although {difference}")
 
-    def add_epoch(self, epoch, results, training=None, measured=None):
+    def add_epoch(self, epoch, results, training=None, warnings=(), measured=None):
         """Logs an epoch (0 is before training) in log.jsonl, times.jsonl and curves.png, and prints its scores.
 
-        results: {"test": Evaluation, ...}; training: Health.means(), whose signs of trouble are warned of; measured:
-        what the machine did, seconds and memory.
+        results: {"test": Evaluation, ...}. training: EpochStats.means(). warnings: sentences about them. measured:
+        seconds and memory.
         """
         line = {"epoch": epoch, **(training or {})}
         line |= {name: result.summary() for name, result in results.items()}
@@ -80,12 +104,12 @@ class RunLog:
             self._append("times.jsonl", {"epoch": epoch, **measured})
         if results:
             say(f"epoch {epoch}: " + describe(line["test"]))
-        for warning in warnings_of(line):
+        for warning in warnings:
             say(f"warning, epoch {epoch}: {warning}")
 
     def save_last(self, model, optimizer, progress):
         """last.pth: everything needed to go on."""
-        processes = distributed.gather_lists([{"random": random_state(), "health": progress.health.state()}])
+        processes = distributed.gather_lists([{"random": random_state(), "stats": progress.stats.state()}])
         position = {"epoch": progress.epoch, "step": progress.step, "steps": progress.steps}
         self.saved = f"epoch {progress.epoch + 1}, step {progress.step}"
         if distributed.is_main():
@@ -113,14 +137,14 @@ class RunLog:
             own = processes[distributed.rank()]
             restore_random_state(own["random"])
         else:
-            sums = np.mean([process["health"]["sums"] for process in processes], axis=0).tolist()
-            own = {"health": {**processes[0]["health"], "sums": sums}}
-        progress.health.start(own["health"] if progress.step else None)
+            sums = np.mean([process["stats"]["sums"] for process in processes], axis=0).tolist()
+            own = {"stats": {**processes[0]["stats"], "sums": sums}}
+        progress.stats.start(own["stats"] if progress.step else None)
         # A run that died between its log and its checkpoint repeats that epoch.
         lines = _read_lines(self.folder / "log.jsonl")
         self.lines = [line for line in lines if line["epoch"] <= progress.epoch]
 
-    def report_broken(self, steps, epoch, sampler):
+    def report_non_finite(self, steps, epoch, sampler):
         """Writes steps whose gradient was not finite, with the rows of the training set they saw, to broken.jsonl.
 
         Raises ValueError naming the first, unless args.on_nan is "skip". None of them has touched the weights.
@@ -140,15 +164,14 @@ class RunLog:
     def save_if_best(self, model):
         """Keeps the epoch logged last if none before scored better on the set that selects.
 
-        Writes best.pth, the pair frame_best.pth and sound_best.pth as published, and best.json with its numbers and
-        what it was selected on.
+        Writes <part>_best.pth for each part of the method, as published, and best.json with its numbers and what it
+        was selected on.
         """
         chosen = "val" if self.args.valset != "none" else "test"
         *before, line = [entry for entry in self.lines if chosen in entry and entry["epoch"] > 0]
         if any(entry[chosen]["ciou"] >= line[chosen]["ciou"] for entry in before) or not distributed.is_main():
             return
         note = {"epoch": line["epoch"], "selected_on": self.selected_on, chosen: line[chosen], "test": line["test"]}
-        save({"model": model.state_dict(), **note}, self.folder / "best.pth")
         for name, part in model.parts().items():
             save(part.state_dict(), self.folder / f"{name}_best.pth")
         self._write("best.json", note)
@@ -164,13 +187,13 @@ class RunLog:
         overview = [save_overlays(drawn, self.folder / "pictures")] if drawn else []
         args = self.args
         test = ["python", "test.py", "--testset", args.testset, "--data_path", args.data_path]
-        for part in LOCALISING_PARTS[args.method]:
-            test += [f"--weights_{part}", str(self.folder / f"{part}_best.pth")]
+        for part in METHODS[args.method].parts:
+            test += [f"--{weights_argument(part)}", str(self.folder / f"{part}_best.pth")]
         test += ["--ckpt", str(self.folder / "test")]
         say(
             f"\nTest set {args.testset}, last epoch ({last['test']['n']} items; 95 % intervals)\n"
             f"  model              {describe(last['test'])}\n"
-            f"  sounds swapped     {describe(last['swapped'])}\n"
+            + (f"  shuffled sounds    {describe(last['shuffled'])}\n" if "shuffled" in last else "")
             + "".join(f"  {name:18} {describe(free)}\n" for name, free in last["test"]["audio_free"].items())
             + f"Best: epoch {best['epoch']}, {describe(best['test'])}, selected on {best['selected_on']}\n"
             f"Pictures: {', '.join(map(str, [*overview, self.folder / 'curves.png']))}\n"
