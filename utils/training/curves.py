@@ -1,17 +1,17 @@
 """Curves of a run: curves.png."""
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")  # files only: servers have no screen
-
-from matplotlib import pyplot as plt  # noqa: E402  after the choice of the backend
 
 NO_DIAGNOSTICS = ("epoch", "loss")
 
 
 def save_curves(log, path):
     """Loss, cIoU and AUC, and diagnostics over the epochs, from the lines of log.jsonl, as one PNG."""
+    import matplotlib  # late: it costs 0.4 s, which --help need not take
+
+    matplotlib.use("Agg")  # files only: servers have no screen
+    from matplotlib import pyplot as plt
+
     figure, (left, right, diagnostics) = plt.subplots(1, 3, figsize=(15, 3.6), layout="constrained")
     trained = [line for line in log if "loss" in line]
     left.plot([line["epoch"] for line in trained], [line["loss"] for line in trained], marker=".")
