@@ -215,7 +215,18 @@ def add_pcm_flags(parser, trainset):
     parser.set_defaults(num_epoch=20)
 
 
-METHOD_FLAGS = {"sacl": add_sacl_flags, "sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags}
+def add_ezvsl_flags(parser, trainset):
+    group = parser.add_argument_group("EZ-VSL")
+    add_contrast_flags(group)
+    parser.set_defaults(optimizer="adam", weight_decay=0.0, batch_size_per_gpu=128, num_epoch=20)
+
+
+METHOD_FLAGS = {
+    "sacl": add_sacl_flags,
+    "sspl": add_sspl_flags,
+    "sspl_pcm": add_pcm_flags,
+    "ezvsl": add_ezvsl_flags,
+}
 
 
 # Flags that several methods, or main.py and test.py, share.
@@ -229,6 +240,12 @@ def add_negatives_flag(group):
     group.add_argument(
         "--local_negatives", action="store_true", help="negatives and batch norm per process (published)"
     )
+
+
+def add_contrast_flags(group):
+    group.add_argument("--lr", type=float, default=1e-4, help="learning rate of both networks")
+    group.add_argument("--temperature", type=float, default=0.03, help="of the contrastive loss")
+    add_negatives_flag(group)
 
 
 def add_encoder_flag(group):

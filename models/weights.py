@@ -94,4 +94,4 @@ def _unwrapped(checkpoint):
         return checkpoint
     inside = (checkpoint.get(key) for key in ("model", "state_dict", "model_state_dict"))
     state = next((value for value in inside if isinstance(value, dict)), checkpoint)
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
