@@ -18,7 +18,7 @@ from utils.report.page import save_report
 from utils.results.baseline_table import tabulate
 from utils.results.compare import compare
 from utils.results.provenance import describe_checkpoint, take_fingerprint
-from utils.results.write import further_tables, table, write_results
+from utils.results.write import check_folder, further_tables, table, write_results
 
 SHOWN = 20  # items left out that are named on the screen
 
@@ -36,6 +36,8 @@ def main():
 
 
 def test(args, device):
+    """Scores a checkpoint on a test set."""
+    check_folder(Path(args.ckpt), args)
     model = build_model(args).to(device)
     test_set = build_test_set(args.testset, args)
     if args.shuffle_sounds:
