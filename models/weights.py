@@ -1,4 +1,4 @@
-"""Weights on disk: where the published files are, their verification, and reading without pickled code."""
+"""Weights: where the published files are, verification, and reading without pickled code."""
 
 import hashlib
 import pickle

@@ -25,7 +25,9 @@ def check_folder(folder: Path, args):
     other = [key for key in now if key not in ANY and before.get(key) != now[key]]
     if other:
         changed = ", ".join(f"--{key} was {before.get(key)}, is {now[key]}" for key in other)
-        raise FileExistsError(f"{folder} holds the results of another test ({changed}): name another folder with --ckpt")
+        raise FileExistsError(
+            f"{folder} holds the results of another test ({changed}): name another folder with --ckpt"
+        )
 
 
 def write_results(folder, results, evaluation):
