@@ -284,6 +284,13 @@ def add_machine_flags(parser):
     group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     group.add_argument("--batch_size_per_gpu", type=positive, default=64, help="samples a step and process")
     group.add_argument("--workers", type=int, default=min(8, os.cpu_count()), help="processes that load data")
+    group.add_argument(
+        "--collective_minutes",
+        type=positive_number,
+        default=10,
+        metavar="MINUTES",
+        help="how long a process waits for another one that makes no progress",
+    )
 
 
 def add_weight_flags(parser, method, folder=None):
@@ -303,6 +310,13 @@ def trained_settings(folder):
 def positive(text):
     value = int(text)
     if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def positive_number(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
 

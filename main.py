@@ -29,7 +29,7 @@ LOOK_EVERY = 10  # steps between two looks at the loss on CUDA: each waits for t
 
 def main():
     args = parse_args()
-    with distributed.processes(args.device) as device:
+    with distributed.processes(args.device, args.collective_minutes) as device:
         train(args, device)
 
 
@@ -109,6 +109,7 @@ def train_one_epoch(model, loader, objective, optimizer, progress, args, run, in
     progress.begin_epoch()
     model.train()
     for batch in loader:
+        distributed.report(f"training, epoch {progress.epoch + 1}, step {progress.step + 1}")
         guard.begin()
         if args.accumulate == 1:
             with autocast:

@@ -4,9 +4,9 @@ import json
 
 # Settings that leave the weights alone: how and where a run computes, how long, and what it reports.
 FREE = {
-    "cache", "ckpt", "compile", "data_path", "device", "eval_epoch", "force_resume", "num_visual", "on_nan", "resume",
-    "save_minutes", "weights_frame", "weights_pcm", "weights_resnet_imgnet", "weights_sound", "weights_ssl_head",
-    "weights_vgg16", "weights_vggish", "workers",
+    "cache", "ckpt", "collective_minutes", "compile", "data_path", "device", "eval_epoch", "force_resume", "num_visual",
+    "on_nan", "resume", "save_minutes", "weights_frame", "weights_pcm", "weights_resnet_imgnet", "weights_sound",
+    "weights_ssl_head", "weights_vgg16", "weights_vggish", "workers",
 }  # fmt: skip
 
 
