@@ -188,8 +188,9 @@ def test_a_process_that_makes_no_progress_is_named(late, how):
     """Also by one that waits in a collective that is not counted, as those of gradients are not."""
     stuck, other = start_two(late, how)
     errors = finish(other, 30)[1]
-    named = f"process {late} (last report: evaluation, item 1 of 20)"
-    sentence = f"error: process {1 - late} has waited 0.0167 minutes without any progress of {named}\n"
+    named = f"process {late} (last report: evaluation, item 1 of 40)"
+    minutes = "0.1" if how == "stuck_in_step" else "0.0333"
+    sentence = f"error: process {1 - late} has waited {minutes} minutes without any progress of {named}\n"
     assert other.returncode == 1 and errors.endswith(sentence), errors
     assert how == "stuck_in_step" or f"process {1 - late} waits for {named}\n" in errors
     abort(stuck)
@@ -202,8 +203,8 @@ def test_a_process_without_a_heartbeat_is_named(late):
     assert stopped.stdout.readline() == "it is known\n"
     stopped.send_signal(signal.SIGSTOP)
     errors = finish(other, 30)[1]
-    named = f"process {late} (last report: evaluation, item 1 of 20)"
-    sentence = f"error: process {1 - late} has lost {named}: no heartbeat for 1.5 s\n"
+    named = f"process {late} (last report: evaluation, item 1 of 40)"
+    sentence = f"error: process {1 - late} has lost {named}: no heartbeat for 3 s\n"
     assert other.returncode == 1 and errors.endswith(sentence), errors
     abort(stopped)
 
@@ -217,5 +218,5 @@ def test_a_slow_process_that_reports_progress_is_waited_for():
 
 def test_a_process_that_never_starts_is_reported():
     group = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
-    sentence = fail(["tests/waiting.py", "1", "stuck"], REPO, RANK="0", **group)
+    sentence = fail(["tests/waiting.py", "1", "stuck_in_step"], REPO, RANK="0", **group)
     assert sentence.startswith("error: not every process has started: ") and "1/2" in sentence

@@ -13,15 +13,17 @@ import torch
 from utils import distributed
 from utils.errors import one_sentence_errors
 
-distributed.BEAT, distributed.SILENCE, distributed.NOTICE = 0.1, 1.5, 0.5
+distributed.BEAT, distributed.SILENCE, distributed.NOTICE = 0.1, 3.0, 0.5
 
 
 def main(late, how):
-    with distributed.processes("cpu", minutes=1 if how == "stopped" else 1 / 60):
+    with distributed.processes("cpu", minutes=0.1 if how == "stuck_in_step" else 1):  # they may start slowly
         distributed.barrier()
+        if how in ("stuck", "slow"):
+            distributed._watch.minutes = 2 / 60
         if distributed.rank() == int(late):
-            for item in range(20 if how == "slow" else 1):
-                distributed.report(f"evaluation, item {item + 1} of 20")
+            for item in range(40 if how == "slow" else 1):
+                distributed.report(f"evaluation, item {item + 1} of 40")
                 time.sleep(0.1)
             if how != "slow":
                 time.sleep(2 * distributed.BEAT)
