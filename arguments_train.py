@@ -273,6 +273,13 @@ def add_machine_flags(parser):
     add_data_path(group)
     group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: CUDA where it works")
     group.add_argument("--workers", type=natural, default=min(8, os.cpu_count() or 1), help="processes that load data")
+    group.add_argument(
+        "--collective_minutes",
+        type=positive_number,
+        default=10,
+        metavar="MINUTES",
+        help="how long a process waits for another one that makes no progress",
+    )
     return group
 
 
@@ -387,6 +394,13 @@ def _whole_number(text, least):
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} on")
     return int(text)
+
+
+def positive_number(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
 
 def cycles(text):

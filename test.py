@@ -31,7 +31,7 @@ def main():
         for name in args.testset:
             print("\n".join(tabulate(name, build_labels(name, args.data_path), args.rules)), flush=True)
     else:
-        with distributed.processes(args.device) as device:
+        with distributed.processes(args.device, args.collective_minutes) as device:
             show_clips(args, device) if args.clip else test(args, device)
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, fail, run, start
+from conftest import TINY, fail, finish, run, start
 from scipy.io import wavfile
 
 from models.weights import sha256
@@ -88,11 +88,11 @@ def test_ctrl_c_leaves_a_run_that_goes_on_as_if_nothing_had_been(workplace):
     flags = f"{TINY} --num_epoch 4 --eval_epoch 4 --batch_size_per_gpu 4"
     process = start(f"main.py {flags} --ckpt stopped", workplace)
     while not (workplace / "stopped" / "last.pth").exists():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, finish(process, 10)
         time.sleep(0.1)
     time.sleep(3)  # somewhere in the first epochs
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=120)
+    output, errors = finish(process, 120)
     assert process.returncode == 0, errors
     line = output.strip().splitlines()[-1]
     assert "--resume" in line, output

@@ -104,6 +104,7 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(),
     labels = loader.dataset.labels
     rows, missing, pictures = [], [], []
     for batch, failed in tqdm(loader, desc="evaluate", unit="batch", leave=False, disable=not distributed.is_main()):
+        distributed.report(f"evaluation, item {len(rows) + len(missing)} of {len(loader.sampler)}")
         if failed and not skip_missing:
             raise ValueError(f"{failed[0]['id']}: {failed[0]['error']} (--skip_missing leaves such items out)")
         missing += failed
