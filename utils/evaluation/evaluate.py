@@ -90,10 +90,10 @@ def build_test_loader(test_set, batch_size, workers):
 
 
 @torch.no_grad()
-def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(), prior=None):
+def evaluate(model, loader, device, num_visual=0, skip_missing=False, sound_tests=(), prior=None):
     """Scores `model` on a loader of build_test_loader, in float32, by all RULES at once.
 
-    num_visual: how many items to keep pictures of, from the first on. probes: of build_probes, to be shown the encoded
+    num_visual: how many items to keep pictures of, from the first on. sound_tests: of build_sound_tests, to be shown the encoded
     images. prior: an ObjectPrior, whose maps are scored as well. Raises ValueError with the item's name where one is
     missing or cannot be read, unless skip_missing, and where a similarity is not finite.
     """
@@ -111,7 +111,7 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(),
         if batch is None:
             continue
         ids, image, gt = batch["id"], batch["image"].to(device), batch["gt_map"].numpy()
-        similarity = localize(model, image, batch["audio"].to(device), batch["index"].tolist(), probes)
+        similarity = localize(model, image, batch["audio"].to(device), batch["index"].tolist(), sound_tests)
         maps = enlarge(similarity, ids)
         heat = min_max(maps)
         scored = score(ids, heat, gt, prior.refine(image, heat) if prior else {})
@@ -139,14 +139,14 @@ def check_complete(test_set):
         )
 
 
-def localize(model, image, audio, places, probes):
-    """The model's maps (B, h, w); probes, where there are any, see the images' features on the way."""
-    if not probes:
+def localize(model, image, audio, indices, sound_tests):
+    """The model's maps (B, h, w); updates the sound tests with the encoded images."""
+    if not sound_tests:
         return model.localize(image, audio)
     vision = model.encode_image(image)
     similarity = model.similarity(vision, model.encode_sound(audio))
-    for probe in probes:
-        probe.look(places, vision, similarity)
+    for test in sound_tests:
+        test.update(indices, vision, similarity)
     return similarity
 
 
