@@ -4,7 +4,7 @@ import numpy as np
 
 from utils.fingerprint import describe_lists
 from utils.metrics import ciou, success_auc
-from utils.predictors import score_predictors
+from utils.predictors import score_baselines
 from utils.rules import RULES, GroundTruth, choose
 
 BATCH = 64
@@ -16,7 +16,7 @@ def score_labels(labels):
     parts = []
     for first in range(0, len(items), BATCH):
         gt = np.stack([labels.gt_map(i) for i in items[first : first + BATCH]])
-        parts.append(score_predictors(GroundTruth(gt)))
+        parts.append(score_baselines(GroundTruth(gt)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
