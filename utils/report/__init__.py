@@ -21,6 +21,8 @@ from utils.rules import choose
 
 __all__ = ["Illustrated", "save_report"]
 
+OPACITY = np.linspace(0.12, 1, 256)  # of the heat map by its value: where it is low, the frame stays visible
+
 
 def save_report(path: Path, results: dict, evaluation: Evaluation) -> None:
     """Writes the page of an Evaluation of an Illustrated test set; results: the content of results.json.
@@ -32,25 +34,28 @@ def save_report(path: Path, results: dict, evaluation: Evaluation) -> None:
     scores = {name: choose(evaluation.scores["model"], name)[:2] for name in results["rules"]}
     ious = {name: np.where(silent, np.nan, values) for name, (values, _) in scores.items()}
     order = ious[rule].argsort(kind="stable")  # NaN goes to the end
-    items, scored = [evaluation.items[i] for i in order], order[: silent.count(False)]
-    others = {name.replace("_", " "): choose(evaluation.scores[name], rule)[0] for name in (*BASELINES, ORACLE)}
-    curves = {"model": ious[rule][scored], **{name: values[scored] for name, values in others.items()}}
+    items, count = [evaluation.items[i] for i in order], silent.count(False)
+    others = {
+        name.replace("_", " "): np.where(silent, np.nan, choose(evaluation.scores[name], rule)[0])
+        for name in (*BASELINES, ORACLE)
+    }
+    scored = {name: values[order[:count]] for name, values in {"model": ious[rule], **others}.items()}
 
     def column(values: np.ndarray) -> list[float | None]:
         return [None if math.isnan(value) else round(value, 5) for value in values[order].tolist()]
 
     data = {
         "rule": rule,
-        "colours": _base64(matplotlib.colormaps["inferno"](range(256), bytes=True)[:, :3]),
+        "colours": _base64(matplotlib.colormaps["inferno"](range(256), alpha=OPACITY, bytes=True)),
         "id": [item["id"] for item in items],
         "class": [item["class"] or "" for item in items],
         "share": [round(item["box_area"], 5) for item in items],
         "ious": {name: column(values) for name, values in ious.items()},
         "areas": {name: column(areas) for name, (_, areas) in scores.items()},
-        "others": {name: column(np.where(silent, np.nan, values)) for name, values in others.items()},
+        "others": {name: column(values) for name, values in others.items()},
     }
     first, *more = [table(*content) for content in tables(results)]
-    sizes, classes = by_size(items, curves["model"]), by_class(items, curves["model"])
+    sizes, classes = (group(items[:count], scored["model"]) for group in (by_size, by_class))
     page = Template(_read("page.html")).substitute(
         style=_read("page.css"),
         script=_read("gallery.js"),
@@ -62,8 +67,8 @@ def save_report(path: Path, results: dict, evaluation: Evaluation) -> None:
         table=first,
         count=str(len(more)),
         more="".join(more),
-        curves=draw_curves(curves),
-        histogram=draw_histogram(curves["model"]),
+        curves=draw_curves(scored),
+        histogram=draw_histogram(scored["model"]),
         sizes=table("By size of the ground truth, in per cent of the frame", sizes, bars=True),
         classes=table("By class", classes, bars=True, links=True) if classes else "",
         class_options=_options(sorted(classes)),

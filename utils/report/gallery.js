@@ -1,5 +1,5 @@
 "use strict";
-// The gallery and the opened item. Ids and classes only become text nodes. Items are decoded when they are shown.
+// The gallery and the opened item. Ids and classes only become text. Items are decoded when they are shown.
 
 const SIDE = 224; // pixels a side of heat maps and ground truth
 const PER_PAGE = 24;
@@ -13,7 +13,7 @@ let opened = null; // index of the item in the dialog
 let playing = null; // index of the item whose sound the player has
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-const colours = bytesOf(data.colours); // 256 of the heat map, RGB
+const colours = new Uint32Array(bytesOf(data.colours).buffer); // 256 of the heat map, RGBA
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 const number = (value, digits) => (value === null ? "none" : value.toFixed(digits));
 const iouOf = (i) => data.ious[byId("rule").value][i];
@@ -37,14 +37,11 @@ function heatMap(cosines, height, width) {
   return map.map((value) => (value - least) / (most - least || 1));
 }
 
-// The higher the map, the more opaque its colour: where it is low, the frame stays visible.
 function drawHeat(canvas, map) {
-  const pixels = new ImageData(SIDE, SIDE);
-  map.forEach((value, i) => {
-    const colour = 3 * Math.round(255 * value);
-    pixels.data.set([...colours.subarray(colour, colour + 3), 30 + Math.round(225 * value)], 4 * i);
-  });
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  const image = new ImageData(SIDE, SIDE);
+  const pixels = new Uint32Array(image.data.buffer);
+  map.forEach((value, i) => { pixels[i] = colours[Math.round(255 * value)]; });
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 // Border of the region that holds this share of the pixels, the highest ones, as an SVG path along the edges of pixels.
@@ -127,7 +124,8 @@ function showPage(wanted) {
   const start = page * PER_PAGE;
   const shown = order.slice(start, start + PER_PAGE);
   byId("tiles").replaceChildren(...shown.map(tileOf));
-  const text = shown.length ? `${start + 1} to ${start + shown.length} of ${order.length}` : "No item fits. Clear the search, or choose another class.";
+  const none = "No item fits. Clear the search, or choose another class.";
+  const text = shown.length ? `${start + 1} to ${start + shown.length} of ${order.length}` : none;
   for (const place of document.querySelectorAll(".shown")) place.textContent = text;
   for (const button of document.querySelectorAll(".pager button")) {
     button.disabled = button.dataset.step < 0 ? page === 0 : page === pages() - 1;
@@ -162,17 +160,17 @@ function markPlaying() {
 
 async function openItem(i) {
   opened = i;
-  byId("item-title").textContent = data.id[i];
-  if (!dialog.open) dialog.showModal();
   const item = await load(i);
-  if (opened !== i) return; // the next one was asked for meanwhile
+  if (opened !== i) return; // another item was asked for meanwhile
+  byId("item-title").textContent = data.id[i];
   for (const picture of dialog.querySelectorAll(".picture")) show(picture, i, item);
   const facts = [
     ["Class", data.class[i] || "none"],
-    ...Object.keys(data.ious).map((rule) => [`IoU, rule ${rule}`, `${number(data.ious[rule][i], 3)}; predicted: ${percent(data.areas[rule][i])} of the frame`]),
-    [`Without a model, rule ${data.rule}`, Object.entries(data.others).map(([name, ious]) => `${name} ${number(ious[i], 2)}`).join(", ")],
+    ...Object.entries(data.ious).map(([rule, ious]) => [
+      `IoU, rule ${rule}`, `${number(ious[i], 3)}; predicted: ${percent(data.areas[rule][i])} of the frame`]),
+    [`Baselines, rule ${data.rule}`, Object.entries(data.others).map(([name, ious]) => `${name} ${number(ious[i], 2)}`).join(", ")],
     ["Ground truth", data.share[i] ? `${percent(data.share[i])} of the frame` : "none: the item has no valid box"],
-    ["Cosine", `${Math.min(...item.cosines).toFixed(3)} to ${Math.max(...item.cosines).toFixed(3)}; the heat map spreads this range over 0 to 1`],
+    ["Cosine", `${[Math.min, Math.max].map((end) => end(...item.cosines).toFixed(3)).join(" to ")}; the heat map spreads this range over 0 to 1`],
     ["Place", `${order.indexOf(i) + 1} of ${order.length}`],
   ];
   const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
@@ -182,6 +180,7 @@ async function openItem(i) {
   if (item.sound) hand(i, item.sound);
   byId("before").disabled = i === order[0];
   byId("after").disabled = i === order.at(-1);
+  if (!dialog.open) dialog.showModal();
 }
 
 function step(direction) {
@@ -193,8 +192,8 @@ byId("tiles").addEventListener("keydown", (event) => {
   const tiles = [...byId("tiles").children];
   const place = tiles.indexOf(event.target.closest("li"));
   const row = getComputedStyle(byId("tiles")).gridTemplateColumns.split(" ").length;
-  const to = { ArrowRight: place + 1, ArrowLeft: place - 1, ArrowDown: place + row, ArrowUp: place - row, Home: 0, End: tiles.length - 1 };
-  if (event.key in to) focusTile(to[event.key]);
+  const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row, Home: -place, End: tiles.length - 1 - place };
+  if (event.key in steps) focusTile(place + steps[event.key]);
   else if (event.key === " " && event.target.matches(".open")) tiles[place].querySelector(".play").click();
   else return;
   event.preventDefault();

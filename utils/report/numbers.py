@@ -63,7 +63,7 @@ def tables(results: dict) -> list[tuple[str, dict]]:
 
 
 def by_class(items: list[dict], ious: np.ndarray) -> dict[str, dict]:
-    """{class: numbers}, the best first; empty where the set has no classes. items: from (n,) IoUs on not read."""
+    """{class: numbers} of items and their (n,) IoUs, the best first; empty where the set has no classes."""
     groups = _groups([item["class"] for item in items], ious)
     return dict(sorted(groups.items(), key=lambda group: (-group[1]["ciou"], -group[1]["auc"], group[0])))
 
@@ -81,7 +81,7 @@ def by_size(items: list[dict], ious: np.ndarray) -> dict[str, dict]:
 def _groups(names: list[str | None], ious: np.ndarray) -> dict[str, dict]:
     """n, cIoU and AUC by name, with intervals where there are items enough for them."""
     groups = defaultdict(list)
-    for name, iou in zip(names, ious.tolist(), strict=False):
+    for name, iou in zip(names, ious.tolist(), strict=True):
         if name is not None:
             groups[name].append(iou)
     for name, group in groups.items():
