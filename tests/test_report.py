@@ -149,6 +149,7 @@ def test_charts_take_the_colour_of_the_page():
     for svg in (curves, histogram):
         assert "currentColor" in svg and "<?xml" not in svg and "<metadata>" not in svg
         assert svg == (draw_curves({"model": ious, "<oracle>": np.ones(6)}) if svg is curves else draw_histogram(ious))
+    assert ">137</text>" in draw_histogram(np.ones(137))  # the last bin has both of its ends
     paths = re.findall(r'd="M ([^"]*)"[^>]*style="fill: (#1f77b4|currentColor)', histogram)
     assert [colour for _, colour in paths].count("#1f77b4") == 10  # bins from 0.5 on, empty ones too
 

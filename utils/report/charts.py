@@ -13,7 +13,8 @@ from utils.metrics import SUCCESS, THRESHOLDS, success_auc, success_curve
 INK = "#123456"  # replaced by the page's text colour
 MODEL = "tab:blue"  # the first of the colours of curves
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-STYLE = dict.fromkeys(("text.color", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), INK) | {
+INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+STYLE = dict.fromkeys(INKED, INK) | {
     "font.size": 10,
     "svg.fonttype": "none",  # text as text, in the page's font
     "svg.hashsalt": "report",  # the same results give the same file
@@ -24,6 +25,8 @@ STYLE = dict.fromkeys(("text.color", "axes.edgecolor", "xtick.color", "ytick.col
     "axes.axisbelow": True,
     "grid.alpha": 0.25,
     "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.columnspacing": 1,
 }
 
 
@@ -44,12 +47,13 @@ def draw_histogram(ious: np.ndarray) -> str:
     """SVG: how many of (n,) IoUs lie in each of twenty bins; a hit has another colour."""
     with matplotlib.rc_context(STYLE):
         figure, axes = _new_chart(height=2.9)
-        counts = np.histogram(ious + 1e-9, THRESHOLDS)[0]
+        counts = np.histogram(ious, THRESHOLDS)[0]
         colours = np.where(THRESHOLDS[:-1] < SUCCESS, INK, MODEL)
         bars = axes.bar(THRESHOLDS[:-1], counts, width=0.045, align="edge", color=colours)
         axes.bar_label(bars, [count or "" for count in counts], fontsize=7)
         axes.yaxis.get_major_locator().set_params(integer=True)
-        return _svg(figure, f"Histogram of IoU: {np.sum(ious >= SUCCESS)} of {len(ious)} items reach {SUCCESS}")
+        axes.set_xlabel(f"{np.sum(ious >= SUCCESS)} of {len(ious)} items reach {SUCCESS}")
+        return _svg(figure, f"Histogram of IoU: {axes.get_xlabel()}")
 
 
 def _new_chart(height: float):
