@@ -14,7 +14,6 @@ from utils.evaluation.object_prior import ObjectPrior
 from utils.evaluation.overlays import save_overlays
 from utils.evaluation.sound_tests import build_sound_tests
 from utils.report.illustration import Illustrated
-from utils.report.page import save_report
 from utils.results.baseline_table import tabulate
 from utils.results.compare import compare
 from utils.results.provenance import describe_checkpoint, take_fingerprint
@@ -53,6 +52,8 @@ def test(args, device):
 
 def report(evaluation, tested, test_set, args):
     """Writes results.json, per_sample.csv, report.html and the pictures into args.ckpt, and prints the scores."""
+    from utils.report.page import save_report  # late: matplotlib costs 0.4 s, which --help need not take
+
     folder = Path(args.ckpt)
     folder.mkdir(parents=True, exist_ok=True)
     summary = evaluation.summary(args.rules)

@@ -15,7 +15,7 @@ from conftest import TINY, fail, finish, run, start
 from scipy.io import wavfile
 
 from models.weights import sha256
-from utils.evaluation.baselines import AUDIO_FREE
+from utils.evaluation.baselines import BASELINES
 from utils.evaluation.thresholds import RULES
 
 
@@ -30,7 +30,7 @@ def test_the_story_from_nothing_to_results(workplace):
     log = read_log(folder)
     assert [line["epoch"] for line in log] == [0, 1, 2]
     assert all("loss" in line for line in log[1:]) and "test" in log[0] and "test" not in log[1]
-    assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["audio_free"]) == set(AUDIO_FREE)
+    assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["baselines"]) == set(BASELINES)
     assert json.loads((folder / "args.json").read_text())["arguments"]["train_from_scratch"] == 1
     for name in ("last.pth", "best.pth", "frame_best.pth", "sound_best.pth", "curves.png", "summary.json"):
         assert (folder / name).stat().st_size > 100

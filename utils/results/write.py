@@ -51,7 +51,7 @@ def table(by_rule):
         chosen = f", here {numbers['threshold']:.2f}" if "threshold" in numbers else ""
         lines += ["", f"rule {rule}: {RULES[rule]}{chosen}"]
         lines.append(f"  {'':18} {'cIoU':23} {'AUC':23} {'mean IoU':>8} {'cIoU@0.3':>8} {'area':>5}")
-        rows = {"model": numbers, **numbers["audio_free"], ORACLE: numbers[ORACLE], **numbers.get("object_guided", {})}
+        rows = {"model": numbers, **numbers["baselines"], ORACLE: numbers[ORACLE], **numbers.get("object_guided", {})}
         lines += [f"  {name:18} {row_of(values)}" for name, values in rows.items()]
         for extra in ("detection", "several"):
             for path, values in parts_of(numbers.get(extra, {})).items():

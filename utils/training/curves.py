@@ -22,8 +22,8 @@ def save_curves(log, path):
         line = right.plot(epochs, [line["test"][key] for line in scored], marker=".", label=name)[0]
         band = np.array([entry["test"][f"{key}_95"] for entry in scored])
         right.fill_between(epochs, band[:, 0], band[:, 1], color=line.get_color(), alpha=0.15, linewidth=0)
-        free = max(values[key] for values in scored[-1]["test"]["audio_free"].values())
-        right.axhline(free, color=line.get_color(), linestyle=":", label=f"{name}, best audio-free")
+        baseline = max(values[key] for values in scored[-1]["test"]["baselines"].values())
+        right.axhline(baseline, color=line.get_color(), linestyle=":", label=f"{name}, best no-audio baseline")
     right.set(title="Test set (band: 95 % interval)", xlabel="epoch", ylim=(0, 1))
     right.legend(fontsize="small")
     names = dict.fromkeys(name for line in trained for name, value in line.items() if isinstance(value, float))
