@@ -94,8 +94,8 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, sound_test
     """Scores `model` on a loader of build_test_loader, in float32, by all RULES at once.
 
     num_visual: how many items to keep pictures of, from the first on. sound_tests: of build_sound_tests, updated with
-    each batch. prior: an ObjectPrior, whose maps are scored as well. Raises ValueError with the item's name where one is
-    missing or cannot be read, unless skip_missing, and where a similarity is not finite.
+    each batch. prior: an ObjectPrior, whose maps are scored as well. Raises ValueError with the item's name where one
+    is missing or cannot be read, unless skip_missing, and where a similarity is not finite.
     """
     model.eval()
     if not skip_missing:

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
 from utils.evaluation.metrics import SUCCESS, bootstrap, own_areas
 
@@ -52,6 +51,8 @@ def compare_pairs(pairs, seed=0):
     The interval is a bootstrap over items of the mean of the differences. The sign tests (two-sided, exact) count the
     items on which one of both is better, by whether it succeeds and by its IoU.
     """
+    from scipy.stats import binomtest  # late: it costs 0.5 s
+
     scores = {"cIoU": pairs >= SUCCESS, "AUC": own_areas(pairs), "mean IoU": pairs}
     differences = np.array([values[1].astype(float) - values[0] for values in scores.values()])
     bounds = bootstrap(differences, seed).T
