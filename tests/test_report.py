@@ -120,7 +120,7 @@ def test_the_page_holds_everything_and_nothing_that_runs_by_itself(report, resul
         and facts["partial"] == "yes"
         and facts["ogl"] == "none"
     )
-    assert facts["no valid box"] == "1, scored as missed: scene_07" and "sounds: swapped" in data["headline"]
+    assert facts["no valid box"] == "1, scored as missed: scene_07" and "sounds: shuffled" in data["headline"]
     stored = re.findall(r'<script type="application/json" id="item(\d+)">(.*?)</script>', text)
     assert [int(i) for i, _ in stored] == list(range(50))
     assert all(len(base64.b64decode(json.loads(part)["heat"])) == 4 * 16 for _, part in stored)
