@@ -1,19 +1,14 @@
-"""Batch norm whose batch is that of all processes."""
+"""Batch norm whose batch is that of all processes, on CPUs, where torch has none: several processes then compute what one
+does, so that tests can compare them."""
 
 import torch
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.gather import gather, world_size
 
 
-def synchronised(model, device):
-    """The model with batch statistics over all processes, under the same parameter names.
-
-    On CUDA these are torch's SyncBatchNorm layers; those know no CPU, which gets layers of the same result from here.
-    """
-    if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+def gather_batch_norms(model):
+    """The model with batch statistics over all processes, under the same parameter names."""
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.__class__ = GatheredBatchNorm

@@ -8,8 +8,7 @@ from small import SmallFrameNet, SmallSoundNet
 from test_losses import random_inputs
 from torch import nn
 
-from models.losses import SACLLoss
-from models.sacl import SACL, SACLObjective
+from models.sacl import SACL, SACLLoss, SACLObjective
 from utils.training.accumulate import backward_in_parts
 
 
@@ -24,7 +23,7 @@ def small_batch(size=8):
     regions = random_inputs(1, batch=size)[3]
     g = torch.Generator().manual_seed(1)
     views = [torch.randn(size, 3, 64, 64, generator=g) for _ in range(2)]
-    return {"views": views, "regions": regions, "spect": torch.randn(size, 3, 1, 96, 64, generator=g)}
+    return {"views": views, "regions": regions, "audio": torch.randn(size, 3, 1, 96, 64, generator=g)}
 
 
 def gradients(model):
@@ -39,11 +38,12 @@ def test_equals_the_batch_in_one_pass(parts, frozen_sound):
     found = []
     for train in (one_pass, lambda *args: backward_in_parts(*args, parts, nullcontext())):
         model = small_model(frozen_sound).eval()
-        found.append((train(model, objective, batch), gradients(model), objective.signs))
-    (one, one_gradients, one_signs), (many, many_gradients, many_signs) = found
+        found.append((*train(model, objective, batch), gradients(model)))
+    (one, one_diagnostics, one_gradients), (many, many_diagnostics, many_gradients) = found
     assert not many.requires_grad and many.item() == pytest.approx(one.item(), rel=1e-5)
-    for name, sign in one_signs.items():
-        assert many_signs[name].item() == pytest.approx(sign.item(), rel=1e-5)
+    assert many_diagnostics.keys() == one_diagnostics.keys() and len(one_diagnostics) == 4
+    for name, diagnostic in one_diagnostics.items():
+        assert many_diagnostics[name].value.item() == pytest.approx(diagnostic.value.item(), rel=1e-5)
     for whole, summed in zip(one_gradients, many_gradients, strict=True):
         assert (whole is None) == (summed is None)
         if whole is not None:
@@ -52,9 +52,9 @@ def test_equals_the_batch_in_one_pass(parts, frozen_sound):
 
 
 def one_pass(model, objective, batch):
-    loss = objective(model(batch["views"], batch["spect"]), batch["regions"])
+    loss, diagnostics = objective(model(batch["views"], batch["audio"]), batch)
     loss.backward()
-    return loss.detach()
+    return loss.detach(), diagnostics
 
 
 def test_running_statistics_and_random_numbers_are_those_of_one_pass_over_the_parts():
@@ -63,7 +63,7 @@ def test_running_statistics_and_random_numbers_are_those_of_one_pass_over_the_pa
     with torch.no_grad():
         for part in range(4):
             two = slice(2 * part, 2 * part + 2)
-            plain([view[two] for view in batch["views"]], batch["spect"][two])
+            plain([view[two] for view in batch["views"]], batch["audio"][two])
     drawn = torch.get_rng_state()
 
     torch.manual_seed(5)
@@ -81,9 +81,9 @@ def test_the_second_pass_drops_out_what_the_first_did():
             super().__init__()
             self.weight, self.dropout = nn.Parameter(torch.ones(64)), nn.Dropout(0.5)
 
-        def forward(self, views, spect):
-            return [(self.dropout(self.weight * spect), views[0])]
+        def forward(self, views, audio):
+            return [(self.dropout(self.weight * audio), views[0])]
 
-    model, batch = Noisy(), {"views": [torch.ones(4, 64)] * 2, "spect": torch.ones(4, 64), "regions": None}
-    loss = backward_in_parts(model, lambda outputs, _: outputs[0][0].sum(), batch, 2, nullcontext())
+    model, batch = Noisy(), {"views": [torch.ones(4, 64)] * 2, "audio": torch.ones(4, 64)}
+    loss, _ = backward_in_parts(model, lambda outputs, _: (outputs[0][0].sum(), {}), batch, 2, nullcontext())
     assert 0 < loss < 512 and model.weight.grad.sum() == loss

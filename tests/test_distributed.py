@@ -10,8 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from conftest import REPO, abort, fail, finish, start
-from models.batch_norm import synchronised
-from models.losses import SACLLoss, SSPLLoss
+from gathered_batch_norm import gather_batch_norms
 from test_losses import random_inputs
 from test_probes import OneHotSet, look
 from torch import nn
@@ -19,9 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dataset.sampler import EpochSampler
 from models.pcm import PCM
-from models.sacl import SACLObjective
+from models.sacl import SACLLoss, SACLObjective
 from models.simsiam import SimSiamHead
-from models.sspl import SSPL
+from models.sspl import SSPL, SSPLLoss
 from models.vggish import SoundNet
 from utils import distributed
 from utils.evaluation.evaluate import build_test_loader
@@ -82,22 +81,24 @@ def share_of_a_batch(rank, world):
     items are shared."""
     vision, audio, sound, regions = random_inputs(5, batch=8)
     mine = slice(rank * 8 // world, (rank + 1) * 8 // world)
-    batch = {"views": [view[mine] for view in vision], "spect": torch.cat([audio, sound], dim=1)[mine]}
+    batch = {"views": [view[mine] for view in vision], "audio": torch.cat([audio, sound], dim=1)[mine]}
     batch["regions"] = [view[mine] for view in regions]
     objective, result = SACLObjective(SACLLoss(0.07)), {}
     for parts in (1, 2) if world < 4 else (1,):
-        model = synchronised(Heads(), torch.device("cpu")) if world > 1 else Heads()
+        model = gather_batch_norms(Heads()) if world > 1 else Heads()
         heads = DistributedDataParallel(model) if world > 1 else model
         if parts == 1:
-            loss = objective(heads(batch["views"], batch["spect"]), batch["regions"])
+            loss, diagnostics = objective(heads(batch["views"], batch["audio"]), batch)
             loss.backward()
         else:
             model.eval()  # batch norm would see a part only
-            loss = backward_in_parts(heads, objective, batch, parts, nullcontext())
+            loss, diagnostics = backward_in_parts(heads, objective, batch, parts, nullcontext())
         loss = distributed.mean(loss.detach())
         grads, buffers = [p.grad for p in model.parameters()], [buffer.float() for buffer in model.buffers()]
-        result[parts] = {"loss": loss, "grads": grads, "buffers": buffers, "signs": objective.signs}
-    shares = distributed.gather_lists([(rank, list(EpochSampler(17, 4 // world, seed=3)))])
+        values = {name: diagnostic.value for name, diagnostic in diagnostics.items()}
+        result[parts] = {"loss": loss, "grads": grads, "buffers": buffers, "diagnostics": values}
+    sampler = EpochSampler(17, 4 // world, seed=3, rank=rank, world_size=world)
+    shares = distributed.gather_lists([(rank, list(sampler))])
     items = distributed.gather_lists(list(build_test_loader(range(5), batch_size=2, workers=0).sampler))
     return {**result, "shares": shares, "items": items, "largest": distributed.maximum(rank)}
 
@@ -109,7 +110,8 @@ def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(world, tmp_
     for parts in (1, 2) if world < 4 else (1,):
         whole, shared = one[parts], many[parts]
         assert shared["loss"].item() == pytest.approx(whole["loss"].item(), rel=1e-5)
-        assert shared["signs"]["sound_spread"].item() == pytest.approx(whole["signs"]["sound_spread"].item(), rel=1e-5)
+        spreads = [found["diagnostics"]["sound_spread"].item() for found in (shared, whole)]
+        assert spreads[0] == pytest.approx(spreads[1], rel=1e-5)
         for kind in ("grads", "buffers"):
             for a, b in zip(whole[kind], shared[kind], strict=True):
                 assert torch.allclose(a, b, rtol=1e-5, atol=1e-5 * float(a.abs().max())), (a - b).abs().max()
@@ -123,14 +125,14 @@ def share_of_a_test(rank, world):
     """Scores of seven items, one of which cannot be read, with all probes; the gathered order of items and pictures."""
     test_set = OneHotSet(7)
     test_set.find_missing = lambda: {}
-    spect = test_set.spect
+    audio = test_set.audio
 
     def unreadable(index):
         if index == 2:
             raise ValueError("i2.wav cannot be read")
-        return spect(index)
+        return audio(index)
 
-    test_set.spect = unreadable
+    test_set.audio = unreadable
     test_set.labels.videos = ["x", "x", "x", "y", "y", "z", "z"]
     result, probes = look(test_set, skip_missing=True, num_visual=3)
     probed = {probe.name: probe.summary() for probe in probes}
@@ -152,11 +154,11 @@ def share_of_a_step(rank, world):
     sound_net = SoundNet()
     sound_net.features, sound_net.embeddings = nn.Identity(), nn.Linear(8, 128)  # VGGish in small; it is frozen
     sspl = SSPL(nn.Conv2d(3, 512, 1), sound_net, SimSiamHead(width=32, bottleneck=16), PCM(cycles=1))
-    sspl = synchronised(sspl, torch.device("cpu")).train()
+    sspl = gather_batch_norms(sspl).train()
     model = DistributedDataParallel(sspl) if world > 1 else sspl
-    views, spect = [torch.randn(8, 3, 6, 6) for _ in range(2)], torch.randn(8, 3, 1, 2, 4)
+    views, audio = [torch.randn(8, 3, 6, 6) for _ in range(2)], torch.randn(8, 3, 1, 2, 4)
     mine = slice(rank * 8 // world, (rank + 1) * 8 // world)
-    loss = SSPLLoss()(*model([view[mine] for view in views], spect[mine])[:2])
+    loss = SSPLLoss()(*model([view[mine] for view in views], audio[mine])[:2])
     loss.backward()
     losses = distributed.gather_lists([loss.item()])
     grads = {name: p.grad for name, p in sspl.named_parameters() if p.grad is not None}

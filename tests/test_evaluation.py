@@ -10,7 +10,8 @@ from torch import nn
 
 from dataset.benchmarks.annotations import GT_SIZE, draw_boxes, flickr_boxes, flickr_map, read_ids, vggss_map
 from dataset.benchmarks.labels import Labels
-from dataset.benchmarks.test_sets import SwappedSounds, TestSet
+from dataset.benchmarks.test_sets import ShuffledSounds, TestSet
+from dataset.frontends import FRONT_ENDS
 from utils.evaluation.evaluate import HEADLINE, build_test_loader, evaluate, heat_maps, score
 from utils.evaluation.metrics import ciou, consensus_iou, min_max, own_areas, success_auc, summarise
 from utils.evaluation.thresholds import choose
@@ -123,15 +124,17 @@ class Quarters(Labels):
 class Toy(TestSet):
     """Grey frames; the sound's first value names the quarter. Item "bad" cannot be read."""
 
+    audio_source = "made up"
+
     def __init__(self, ids, classes=None, silent=None):
-        super().__init__(Quarters(ids, classes, silent), 32)
+        super().__init__(Quarters(ids, classes, silent), 32, FRONT_ENDS["log_mel"])
 
     def frame(self, index):
         if self.ids[index] == "bad":
             raise ValueError("bad.jpg cannot be read")
         return np.zeros((64, 64, 3), np.uint8)
 
-    def spect(self, index):
+    def audio(self, index):
         return torch.full((3, 1, 96, 64), float(index % 4))
 
     def find_missing(self):
@@ -145,10 +148,10 @@ class Ears(nn.Module):
         super().__init__()
         self.deaf, self.value = deaf, value
 
-    def localize(self, image, spect):
+    def localize(self, image, audio):
         maps = torch.zeros(len(image), 2, 2)
         if not self.deaf:
-            maps.view(-1, 4)[torch.arange(len(image)), spect[:, 0, 0, 0, 0].long()] = self.value
+            maps.view(-1, 4)[torch.arange(len(image)), audio[:, 0, 0, 0, 0].long()] = self.value
         return maps.repeat_interleave(7, 1).repeat_interleave(7, 2)
 
 
@@ -189,13 +192,13 @@ def test_evaluation_in_its_corners():
         run(Toy(["bad"]), Ears(), skip_missing=True)
 
 
-def test_swapped_sounds_come_from_what_is_seen_but_silent():
+def test_shuffled_sounds_come_from_what_is_seen_but_silent():
     classes = ["cat", "dog", "bell", "cat", "dog", "bell"]
     silent = [["dog"], ["bell"], ["cat"], ["bell"], ["cat"], ["cow"]]
-    swapped = SwappedSounds(Toy([f"i{k}" for k in range(6)], classes, silent), seed=3)
-    assert [classes[donor] for donor in swapped.donors[:5]] == ["dog", "bell", "cat", "bell", "cat"]
-    assert classes[swapped.donors[5]] != "bell"  # no cow in the set
-    plain = SwappedSounds(Toy([f"i{k}" for k in range(6)]), seed=3)
+    shuffled = ShuffledSounds(Toy([f"i{k}" for k in range(6)], classes, silent), seed=3)
+    assert [classes[donor] for donor in shuffled.donors[:5]] == ["dog", "bell", "cat", "bell", "cat"]
+    assert classes[shuffled.donors[5]] != "bell"  # no cow in the set
+    plain = ShuffledSounds(Toy([f"i{k}" for k in range(6)]), seed=3)
     assert all(donor != index for index, donor in enumerate(plain.donors))
-    assert plain[2]["spect"][0, 0, 0, 0] == plain.donors[2] % 4
-    assert SwappedSounds(Toy(["alone"])).donors == [0]
+    assert plain[2]["audio"][0, 0, 0, 0] == plain.donors[2] % 4
+    assert ShuffledSounds(Toy(["alone"])).donors == [0]

@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models import losses
-from models.losses import SACLLoss, negatives, positive_masks, retained_cells, strongest
+from models import sacl
+from models.sacl import SACLLoss, max_similarity, negatives, positive_masks, retained_cells
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "sacl_loss.npz")
 SETTINGS = sorted({key.rsplit("_loss", 1)[0] for key in GOLDEN.files if key.endswith("_loss")})
@@ -172,7 +172,7 @@ def test_rows_of_a_gathered_batch_add_up_to_the_whole():
     vision, audio, sound, regions = random_inputs(5, batch=8)
     criterion = SACLLoss(0.07)
     parts = [
-        criterion([v[i : i + 4] for v in vision], audio, sound, [r[i : i + 4] for r in regions], first=i)
+        criterion([v[i : i + 4] for v in vision], audio, sound, [r[i : i + 4] for r in regions], row_offset=i)
         for i in (0, 4)
     ]
     assert sum(parts).item() / 2 == pytest.approx(criterion(vision, audio, sound, regions).item(), rel=1e-6)
@@ -203,8 +203,8 @@ class LargestTensor(TorchDispatchMode):
 @pytest.mark.parametrize("images", [1, 3, 7])
 def test_a_few_images_at_a_time_give_the_same_loss_and_gradients(images, masked_max, monkeypatch):
     found = []
-    for cells in (losses.PAIR_CELLS, images * 16 * 196):
-        monkeypatch.setattr(losses, "PAIR_CELLS", cells)
+    for cells in (sacl.PAIR_CELLS, images * 16 * 196):
+        monkeypatch.setattr(sacl, "PAIR_CELLS", cells)
         vision, audio, sound, regions = random_inputs(2, batch=16, channels=4)
         inputs = [tensor.requires_grad_() for tensor in (*vision, audio)]
         with LargestTensor() as largest:
@@ -225,9 +225,9 @@ def test_the_pairs_of_a_large_batch_are_never_there_at_once():
     audio = torch.empty(4096, 8, device="meta", requires_grad=True)
     mask = torch.empty(4096, 14, 14, dtype=torch.bool, device="meta")
     with LargestTensor() as largest:
-        strongest(vision, audio, mask, 0.0).sum().backward()
+        max_similarity(vision, audio, mask, 0.0).sum().backward()
     assert vision.grad.shape == vision.shape and audio.grad.shape == audio.shape
-    assert largest.values == max(losses.PAIR_CELLS // (4096 * 196) * 4096 * 196, 4096 * 4096)
+    assert largest.values == max(sacl.PAIR_CELLS // (4096 * 196) * 4096 * 196, 4096 * 4096)
 
 
 def test_wrong_masked_max_is_refused():

@@ -10,7 +10,7 @@ from conftest import REPO
 
 PROBE = """
 import resource, sys, torch
-from utils.memory import keep_freed_memory
+from utils.training.memory import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
 torch.set_num_threads(1)

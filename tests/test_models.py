@@ -74,11 +74,11 @@ def test_keys_and_shapes_are_the_published_ones():
 def test_forward_and_localize(size, cells):
     torch.manual_seed(0)
     model = SACL(FrameNet(), SoundNet()).eval()
-    image, spect = torch.randn(2, 3, size, size), torch.randn(2, 3, 1, 96, 64)
+    image, audio_input = torch.randn(2, 3, size, size), torch.randn(2, 3, 1, 96, 64)
     with torch.no_grad():
-        vision, audio, sound = model([image, image.flip(3)], spect)
-        heat = model.localize(image, spect)
-        one = model.localize(image[1:], spect[1:])
+        vision, audio, sound = model([image, image.flip(3)], audio_input)
+        heat = model.localize(image, audio_input)
+        one = model.localize(image[1:], audio_input[1:])
     assert [view.shape for view in vision] == [(2, 512, cells, cells)] * 2
     assert audio.shape == (2, 512) and sound.shape == (2, 128)
     assert (vision[0] >= 0).all() and (sound >= 0).all()
@@ -89,11 +89,11 @@ def test_forward_and_localize(size, cells):
 
 def test_sound_net_averages_patches_and_flattens_channel_last():
     torch.manual_seed(0)
-    net, spect = SoundNet(), torch.randn(2, 3, 1, 96, 64)
-    sound, audio = net(spect)
+    net, patches = SoundNet(), torch.randn(2, 3, 1, 96, 64)
+    sound, audio = net(patches)
     embeddings = [
         [net.embeddings(net.features(patch[None]).permute(0, 2, 3, 1).reshape(1, -1)) for patch in clip]
-        for clip in spect
+        for clip in patches
     ]
     for i, clip in enumerate(embeddings):
         assert torch.allclose(sound[i], torch.cat(clip).mean(0), atol=1e-4)

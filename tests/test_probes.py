@@ -9,6 +9,7 @@ from torch import nn
 from dataset.benchmarks.annotations import GT_SIZE, vggss_map
 from dataset.benchmarks.labels import Labels
 from dataset.benchmarks.test_sets import TestSet
+from dataset.frontends import FRONT_ENDS
 from models.sacl import SACL
 from models.torchvision_ops import torchvision
 from utils.evaluation.detection import confidence, detection_scores, interactive_scores
@@ -92,13 +93,15 @@ class OneHot(Labels):
 class OneHotSet(TestSet):
     """Frames whose colour, and sounds whose first value, is the item's number; a silent item has another's sound."""
 
+    audio_source = "made up"
+
     def __init__(self, count, silent=0):
-        super().__init__(OneHot(count, silent), 32)
+        super().__init__(OneHot(count, silent), 32, FRONT_ENDS["log_mel"])
 
     def frame(self, index):
         return np.full((8, 8, 3), index, np.uint8)
 
-    def spect(self, index):
+    def audio(self, index):
         sound = index if not self.labels.sounding or self.labels.sounding[index] else (index + 1) % len(self)
         return torch.full((3, 1, 96, 64), float(sound))
 
@@ -122,9 +125,9 @@ class Sees(nn.Module):
 class Hears(nn.Module):
     """The one-hot vector of the item's sound; of noise and silence, one that no image has."""
 
-    def forward(self, spect):
-        value = spect[:, 0, 0, 0, 0]
-        known = (spect.flatten(1).std(dim=1) == 0) & (value >= 0)
+    def forward(self, audio):
+        value = audio[:, 0, 0, 0, 0]
+        known = (audio.flatten(1).std(dim=1) == 0) & (value >= 0)
         return None, nn.functional.one_hot(torch.where(known, value.long(), torch.tensor(15)), 16).float()
 
 
@@ -188,8 +191,8 @@ def test_items_in_which_nothing_sounds_count_as_false_alarms_only():
 class LooksAgain(SACL):
     """A method that sees another image for every sound, which it encodes in two parts."""
 
-    def encode_sound(self, spect):
-        unit = super().encode_sound(spect)
+    def encode_sound(self, audio):
+        unit = super().encode_sound(audio)
         return torch.cat([unit, unit.roll(1, dims=1)], dim=1)
 
     def similarity(self, vision, audio):

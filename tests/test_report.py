@@ -17,6 +17,7 @@ from torch import nn
 from dataset.benchmarks.annotations import vggss_map
 from dataset.benchmarks.labels import Labels
 from dataset.benchmarks.test_sets import TestSet
+from dataset.frontends import FRONT_ENDS
 from utils.evaluation.evaluate import heat_maps
 from utils.evaluation.metrics import success_auc
 from utils.evaluation.thresholds import RULES, choose
@@ -46,12 +47,12 @@ class Scenes(TestSet):
     """Grey frames; the odd ones have a sound, a tone."""
 
     def __init__(self):
-        super().__init__(Growing(), 64)
+        super().__init__(Growing(), 64, FRONT_ENDS["log_mel"])
 
     def frame(self, index):
         return np.full((64, 64, 3), 5 * index, np.uint8)
 
-    def spect(self, index):
+    def audio(self, index):
         return torch.full((3, 1, 96, 64), float(index))
 
     def waveform(self, index):
@@ -64,8 +65,8 @@ class Scenes(TestSet):
 class Guess(nn.Module):
     """A seeded coarse map for each sound."""
 
-    def localize(self, image, spect):
-        seeds = spect[:, 0, 0, 0, 0].long().tolist()
+    def localize(self, image, audio):
+        seeds = audio[:, 0, 0, 0, 0].long().tolist()
         return torch.stack([torch.randn(4, 4, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 

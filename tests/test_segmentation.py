@@ -52,7 +52,7 @@ def test_one_threshold_for_each_video_or_for_all():
 class Finds(nn.Module):
     """Looks where the one-hot item is."""
 
-    def localize(self, image, spect):
+    def localize(self, image, audio):
         return Sees()(image)[:, :14].amax(dim=1)
 
 

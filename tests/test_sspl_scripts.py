@@ -12,7 +12,7 @@ from conftest import run
 
 import arguments_test
 import arguments_train
-from models import build_model
+from models import METHODS, build_model
 from models.vgg import VGG16
 from models.vggish import SoundNet
 
@@ -35,7 +35,7 @@ def whole(tmp_path_factory, datasets):
 def test_a_run_leaves_the_published_files_and_its_test_knows_the_method(whole):
     place, line = whole
     folder = place / "runs" / "sspl_pcm_demo"
-    best = torch.load(folder / "best.pth")["model"]
+    best = torch.load(folder / "last.pth")["model"]  # the only epoch that was scored
     for name in PARTS:
         network = {"frame": "frame_net", "sound": "sound_net"}.get(name, name)
         for key, value in torch.load(folder / f"{name}_best.pth").items():
@@ -106,7 +106,8 @@ def test_defaults_are_the_papers():
         arguments_train.parse_args(["--method", name, "--trainset", "flickr"]) for name in ("sspl", "sspl_pcm")
     )
     assert (plain.num_epoch, pcm.num_epoch, pcm.cycs_pcm, plain.batch_size_per_gpu) == (100, 20, 4, 128)
-    assert not plain.photometric and plain.backbone == "vgg16" and plain.fine_tune == 0
+    assert METHODS["sspl"].augmentation == METHODS["sspl_pcm"].augmentation == "crop_and_flip"
+    assert plain.backbone == "vgg16" and plain.fine_tune == 0
 
 
 def test_a_missing_file_says_where_to_get_it(tmp_path):

@@ -11,9 +11,9 @@ from scipy.io import wavfile
 
 from arguments_train import parse_args
 from dataset import benchmarks
-from dataset.benchmarks import TEST_SETS, build_labels, build_test_set, default_valset
+from dataset.benchmarks import TEST_SETS, build_labels, build_test_set, find_valset
 from dataset.benchmarks.annotations import listed_boxes, silent_pairs
-from dataset.benchmarks.test_sets import SwappedSounds
+from dataset.benchmarks.test_sets import ShuffledSounds
 from dataset.media.audio import RATE, SAMPLES
 from dataset.prepare.rows import TEST_KINDS, RowWriter, array_paths, make_row
 from utils.results.provenance import describe_annotations
@@ -32,7 +32,7 @@ def metadata(tmp_path, monkeypatch):
 
 
 def args(folder):
-    return Namespace(data_path=str(folder), imgSize=32)
+    return Namespace(data_path=str(folder), imgSize=32, front_end="log_mel", valset="auto")
 
 
 def write_media(frames, sounds, names, audio_names=None, suffix=".jpg"):
@@ -99,7 +99,7 @@ def test_extended_vggss_appends_pairs_in_which_nothing_sounds(tmp_path, metadata
     assert extended.ids == [*CLIPS, f"{CLIPS[0]}+{CLIPS[2]}", f"{CLIPS[1]}+gone_000000"]
     assert extended.labels.sounding == [True] * 4 + [False] * 2
     pair, whole = extended[4], extended[2]
-    assert (pair["spect"] == whole["spect"]).all() and not pair["gt_map"].any() and extended.frame(4).mean() == 0
+    assert (pair["audio"] == whole["audio"]).all() and not pair["gt_map"].any() and extended.frame(4).mean() == 0
     assert list(extended.find_missing()) == [extended.ids[5]] and "gone_000000 is missing" in extended[5]["error"]
     (metadata / "vggss_test_plus_silent.csv").write_text("video,audio,label\n")
     with pytest.raises(ValueError, match="no line that ends in non-sounding"):
@@ -139,7 +139,7 @@ def test_avsbench_has_a_sound_for_several_frames_and_masks_where_they_are(tmp_pa
     boxes = build_test_set("avsbench_ms3", args(tmp_path))
     assert [item["gt_map"].mean() for item in boxes] == [0.25, 0.25]
     assert describe_annotations(boxes.labels) == "in the lists"
-    assert SwappedSounds(boxes).donors == [0, 1]  # there is no other sound
+    assert ShuffledSounds(boxes).donors == [0, 1]  # there is no other sound
     (root / "gt_masks/vid_0").mkdir(parents=True)
     mask = np.zeros((100, 200, 3), np.uint8)
     mask[:, :50, 2] = 7
@@ -173,17 +173,18 @@ def test_flickr_validation_is_drawn_outside_the_test_list(tmp_path, metadata):
         place.mkdir(parents=True)
         for i in range(1, 300):
             (place / f"{i}.{suffix}").touch()
-    assert default_valset(args(tmp_path)) == "none"  # 249 are left
+    assert find_valset(args(tmp_path)) == "none"  # 249 are left
     for i in range(252, 300):
         (annotations / f"{i}.xml").write_text("<a/>")
-    assert default_valset(args(tmp_path)) == "flickr_val"
+    assert find_valset(args(tmp_path)) == "flickr_val"
     argv = ["--data_path", str(tmp_path), "--trainset"]
-    assert parse_args([*argv, "flickr10k"]).valset == "flickr_val"
-    assert parse_args([*argv, "demo"]).valset == parse_args([*argv, "flickr10k", "--valset", "none"]).valset == "none"
+    assert find_valset(parse_args([*argv, "flickr10k"])) == "flickr_val"
+    for flags in (["demo"], ["flickr10k", "--valset", "none"]):
+        assert find_valset(parse_args([*argv, *flags])) == "none"
     drawn = build_labels("flickr_val", tmp_path).ids
     assert len(drawn) == len(set(drawn)) == 250 and not {"1", "2", "3908875350"} & set(drawn)
     (tmp_path / "SoundNet_Flickr/5k_labeled/Data/audio" / f"{drawn[0]}.wav").unlink()
-    assert default_valset(args(tmp_path)) == "none"
+    assert find_valset(args(tmp_path)) == "none"
     (annotations / f"{drawn[0]}.xml").unlink()
     again = build_labels("flickr_val", tmp_path).ids
     assert len(set(again) & set(drawn)) == 249  # one clip less changes one clip

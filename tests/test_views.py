@@ -1,33 +1,35 @@
 """The two views: what is drawn for them, and that workers and device make the same of it."""
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
 from test_data import write_shard
 
-from dataset.augment.on_cpu import TwoViews
-from dataset.augment.on_device import BatchViews
-from dataset.augment.parameters import ORDERS, View, draw_views, view_of
+from dataset.augment.on_cpu import ViewsOnCPU
+from dataset.augment.on_device import ViewsOnDevice
+from dataset.augment.parameters import AUGMENTATIONS, ORDERS, View, draw_views, view_of
 from dataset.media.image import denormalise
 from dataset.storage import cache
 from dataset.storage.hdf5 import HDF5Array
 from dataset.train_loader import TrainLoader
-from dataset.train_set import TrainSet
+from dataset.train_set import FELZENSZWALB, TrainSet, open_arrays
 
 SIZE, MARGIN = 224, 22
+SIMSIAM = AUGMENTATIONS["simsiam"]
 STILL = View(0, 0, 0, 0, 1, 1, 1, 0, 0, 0)  # nothing happens to the pixels
 
 
 def on_cpu(frames, regions, draws, size=SIZE):
     """Views (B, 2, size, size, 3) uint8 and regions (B, 2, size, size), sample by sample."""
-    pairs = [TwoViews(size)(*sample) for sample in zip(frames, regions, draws, strict=True)]
+    pairs = [ViewsOnCPU(size)(*sample) for sample in zip(frames, draws, regions, strict=True)]
     return tuple(map(np.stack, zip(*pairs, strict=True)))
 
 
 def on_device(frames, regions, draws, size=SIZE):
     """The same, as a batch."""
-    views, labels = BatchViews(size)(*map(torch.from_numpy, (frames, regions, draws)))
+    views, labels = ViewsOnDevice(size)(*map(torch.from_numpy, (frames, draws, regions)))
     pictures = [[denormalise(picture) for picture in view] for view in views]
     return np.swapaxes(pictures, 0, 1), torch.stack(labels, 1)[:, :, 0].numpy()
 
@@ -53,7 +55,7 @@ def photos(count):
 
 def test_draws_follow_the_stated_distributions():
     n = 20_000
-    view = View(*draw_views(np.random.default_rng(0).random((n, 12)), MARGIN).T)
+    view = View(*draw_views(np.random.default_rng(0).random((n, 12)), MARGIN, SIMSIAM).T)
     jittered = view.hue != 0
     for happened, p in ((view.flipped, 0.5), (jittered, 0.8), (view.grey, 0.2), (view.sigma > 0, 0.5)):
         assert abs(happened.mean() - p) < 4 * (p * (1 - p) / n) ** 0.5
@@ -96,7 +98,7 @@ def test_workers_and_device_make_the_same_views(size):
     frames = photos(24)
     regions = np.random.default_rng(1).integers(0, 60, (24, 256, 256)).astype(np.uint8)
     margin = int(size * 1.1) - size
-    draws = draw_views(np.random.default_rng(2).random((24, 2, 12)), margin)
+    draws = draw_views(np.random.default_rng(2).random((24, 2, 12)), margin, SIMSIAM)
     views, labels = on_cpu(frames, regions, draws, size)
     batch_views, batch_labels = on_device(frames, regions, draws, size)
     assert np.array_equal(labels, batch_labels)
@@ -144,27 +146,30 @@ def folder(tmp_path):
     return tmp_path
 
 
-def batches(folder, workers=0, kept="none", **options):
+def batches(folder, workers=0, kept=False, regions=FELZENSZWALB, **options):
     cpu = torch.device("cpu")
-    data = TrainSet(folder, size=32, **options)
-    data.keep(kept, cpu)
+    arrays = open_arrays(folder, regions=regions)
+    data = TrainSet(arrays.keep(cpu) if kept else arrays, size=32, **options)
     loader = TrainLoader(data, 2, 7, workers, cpu)
     loader.start(1)
     return list(loader)
 
 
-@pytest.mark.parametrize("grid", [-1, 2])
-def test_caches_and_who_augments_change_nothing_else(folder, grid):
-    plain = batches(folder, grid=grid)
+@pytest.mark.parametrize("regions", [FELZENSZWALB, 2, None])
+def test_caches_and_who_augments_change_nothing_else(folder, regions):
+    plain = batches(folder, regions=regions)
     assert sorted(torch.cat([batch["index"] for batch in plain]).tolist()) == list(range(6))
-    for workers, kept, device in ((1, "none", False), (0, "ram", False), (1, "ram", False), (1, "none", True),
-                                  (0, "ram", True), (1, "device", True)):  # fmt: skip
-        other = batches(folder, workers, kept, grid=grid, on_device=device)
+    assert all(("regions" in batch) == (regions is not None) for batch in plain)
+    for workers, kept, device in ((1, False, False), (0, True, False), (1, True, False), (1, False, True),
+                                  (0, True, True), (1, True, True)):  # fmt: skip
+        other = batches(folder, workers, kept, regions=regions, on_device=device)
         for one, two in zip(plain, other, strict=True):
-            assert torch.equal(one["index"], two["index"]) and torch.equal(one["spect"], two["spect"])
-            for name in ("regions", "views"):
+            assert torch.equal(one["index"], two["index"]) and torch.equal(one["audio"], two["audio"])
+            assert one.keys() == two.keys()
+            for name in one.keys() & {"regions", "views"}:
                 assert all(a.shape == b.shape and a.dtype == b.dtype for a, b in zip(one[name], two[name], strict=True))
-            assert all(torch.equal(a, b) for a, b in zip(one["regions"], two["regions"], strict=True))
+            pairs = zip(one.get("regions", []), two.get("regions", []), strict=True)
+            assert all(torch.equal(a, b) for a, b in pairs)
             far = max(float((a - b).abs().max()) for a, b in zip(one["views"], two["views"], strict=True))
             assert far < 0.02 if device else far == 0  # less than a grey level
 
@@ -174,10 +179,11 @@ def test_memory_holds_regions_that_no_file_has(folder):
         path.unlink()
     frame = np.zeros((256, 256, 3), np.uint8)
     frame[:, 128:] = 200
-    data = TrainSet(folder, size=32)
-    data.frames = cache.MemoryArray(torch.from_numpy(np.stack([frame] * 6)))
-    data.keep("ram", torch.device("cpu"))
-    assert not list(folder.glob("*masks*")) and len(np.unique(data.masks[3])) == 2
+    with h5py.File(folder / "h5py_train_frames_144k_2.h5", "r+") as file:
+        file["train_frames"][...] = frame
+    kept = open_arrays(folder).keep(torch.device("cpu"))
+    assert not list(folder.glob("*masks*")) and isinstance(kept.regions, cache.MemoryArray)
+    assert len(kept.regions.take([3])[0].unique()) == 2
 
 
 def test_auto_keeps_what_fits_into_half_of_what_is_free(monkeypatch, folder):
@@ -189,9 +195,9 @@ def test_auto_keeps_what_fits_into_half_of_what_is_free(monkeypatch, folder):
     assert cache.choose_cache("none", 1, cpu) == "none" and cache.choose_cache("ram", 9999, cpu) == "ram"
     monkeypatch.undo()
     assert 0 <= cache.free_memory() < 1e14
-    data = TrainSet(folder)
-    assert data.bytes == 6 * (256 * 256 * 4 + 3 * 96 * 64 * 4)
-    data.keep("ram", cpu)
-    kept = (data.frames, data.spects, data.masks)
-    assert sum(array.tensor.numel() * array.tensor.element_size() for array in kept) == data.bytes
-    assert isinstance(TrainSet(folder).frames, HDF5Array)
+    arrays = open_arrays(folder)
+    assert arrays.bytes == 6 * (256 * 256 * 4 + 3 * 96 * 64 * 4)
+    assert open_arrays(folder, regions=2).bytes == open_arrays(folder, regions=None).bytes == 6 * (256**2 * 3 + 73728)
+    kept = [rows for rows, _ in arrays.keep(cpu).stored().values()]
+    assert sum(rows.tensor.numel() * rows.tensor.element_size() for rows in kept) == arrays.bytes and len(kept) == 3
+    assert isinstance(arrays.frames, HDF5Array)  # keep returns others
