@@ -75,12 +75,20 @@ def test_the_published_step_has_our_loss():
 
 
 def test_scale(small, capsys):
-    main(["scale", "--batch", "2", "--size", "32", "48", "--processes", "2"])
+    main(["scale", "--batch", "2", "--size", "32", "--processes", "2"])
     table = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [row[:3] for row in table] == [["1", "2", "48"], ["1", "2", "32"], ["2", "2", "48"]]
+    assert [row[:3] for row in table] == [["1", "2", "32"], ["2", "2", "32"]]
     for count, batch, _, seconds, rate, gib in table:
         assert float(rate) == pytest.approx(int(count) * int(batch) / float(seconds), rel=0.02)
         assert 0.5 < float(gib) < 8
+
+
+def test_scale_times_every_batch_size_and_number_of_processes(monkeypatch, capsys):
+    monkeypatch.setattr(scale, "elastic_launch", lambda config, step: lambda *args: {0: (0.5, config.nproc_per_node)})
+    main(["scale", "--batch", "2", "4", "--size", "32", "48", "64", "--processes", "2", "3"])
+    table = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[2:]]
+    largest = [["1", "2", "64"], ["1", "4", "64"]]
+    assert table == [*largest, ["1", "4", "32"], ["1", "4", "48"], ["2", "2", "64"], ["3", "2", "64"]]
 
 
 def test_eval(small, capsys):
