@@ -85,7 +85,8 @@ def show_clips(args, device):
     model = build_model(args).to(device)
     if distributed.is_main():
         made_by = describe_checkpoint(args)
-        failed = localise_clips(model, clips, Path(args.ckpt) / "clips", made_by, args.imgSize, args.batch_size_per_gpu)
+        folder, front_end = Path(args.ckpt) / "clips", FRONT_ENDS[args.front_end]
+        failed = localise_clips(model, clips, folder, made_by, front_end, args.imgSize, args.batch_size_per_gpu)
         if failed:
             raise ValueError(f"{failed} of {len(clips)} clips could not be localised: their lines above say why")
 

@@ -1,5 +1,5 @@
-"""Batch norm whose batch is that of all processes, on CPUs, where torch has none: several processes then compute what one
-does, so that tests can compare them."""
+"""Batch norm whose batch is that of all processes, on CPUs, where torch has none: several processes then compute what
+one does, so that tests can compare them."""
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm

@@ -14,20 +14,22 @@ from torch.nn.functional import adaptive_avg_pool2d
 av = pytest.importorskip("av", reason="PyAV is not installed: videos cannot be read")
 from test_videos import FPS, SIZE, write_clip  # noqa: E402  after the skip
 
+from dataset.frontends import FRONT_ENDS
 from dataset.media.audio import NoAudioTrack, SoundAround, read_sound  # noqa: E402
 from utils.clips.localise import Step, describe, find_clips, localise_clips  # noqa: E402
-from utils.clips.overlay_video import fit, overlay  # noqa: E402
+from utils.clips.overlay_video import fit  # noqa: E402
+from utils.evaluation.overlays import overlay  # noqa: E402
 
 
 class Eyes(nn.Module):
-    """Cosines that are the brightness of the image, whatever is heard."""
+    """Cosines that are the brightness of the image, whatever the sound."""
 
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def localize(self, image, spect):
-        assert spect.shape[1:] == (3, 1, 96, 64)
+    def localize(self, image, audio):
+        assert audio.shape[1:] == (3, 1, 96, 64)
         return adaptive_avg_pool2d(image.mean(dim=1), 14)
 
 
@@ -41,7 +43,7 @@ def streams(path):
 
 
 def run(folder, *files, weights="w", **options):
-    return localise_clips(Eyes(), find_clips(files), folder, weights, size=64, **options)
+    return localise_clips(Eyes(), find_clips(files), folder, weights, FRONT_ENDS["log_mel"], size=64, **options)
 
 
 def test_the_sound_around_each_time_is_that_of_the_whole_file(tmp_path):
@@ -51,11 +53,11 @@ def test_the_sound_around_each_time_is_that_of_the_whole_file(tmp_path):
     whole, around = read_sound(tmp_path / "a.wav"), SoundAround(tmp_path / "a.wav")
     assert around.length == pytest.approx(5)
     for time in (0, 0, 0.3, 1.5, 1.75, 2.4, 4.9, 6.0, 6.6, 7.0):
-        heard = around.at(time)
+        excerpt = around.at(time)
         start, end = (min(max(round((time + side) * 16000), 0), len(whole)) for side in (-1.5, 1.5))
-        assert abs(len(heard) - (end - start)) <= 1
-        inner = slice(50, min(len(heard), end - start) - 50)  # where no filter meets the excerpt's ends
-        assert np.allclose(heard[inner], whole[start:end][inner], atol=0.05)  # half a sample of 22,050 a second
+        assert abs(len(excerpt) - (end - start)) <= 1
+        inner = slice(50, min(len(excerpt), end - start) - 50)  # where no filter meets the excerpt's ends
+        assert np.allclose(excerpt[inner], whole[start:end][inner], atol=0.05)  # half a sample of 22,050 a second
     with pytest.raises(FileNotFoundError, match="b.wav is missing"):
         SoundAround(tmp_path / "b.wav")
     with pytest.raises(NoAudioTrack, match="a.mp4 has no audio track"):
@@ -123,7 +125,7 @@ def test_one_bad_clip_does_not_stop_the_others(tmp_path, capsys):
 def test_nothing_else_is_written_over(tmp_path, capsys):
     clip = write_clip(tmp_path / "a.mp4", seconds=1)
     assert run(tmp_path, clip) == 1  # beside itself
-    assert "a.mp4 is there already" in capsys.readouterr().out and len(list(tmp_path.iterdir())) == 1
+    assert "a.mp4 exists" in capsys.readouterr().out and len(list(tmp_path.iterdir())) == 1
     out = tmp_path / "out"
     assert run(out, clip) == 0 and run(out, clip) == 0  # the same again
     (out / "a.png").unlink()

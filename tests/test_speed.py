@@ -1,44 +1,70 @@
-"""utils.speed prints its tables; how fast anything is, it measures, and no test judges."""
+"""utils.speed prints its tables. How fast anything is, no test judges."""
 
-import sys
+import re
+from functools import partial
 
-import cv2
-import numpy as np
 import pytest
 import torch
-from scipy.io import wavfile
 from test_losses import random_inputs
 
-from models.losses import SACLLoss
-from utils.speed import data, evaluation, scale, timing, train
+from models import METHODS
+from models.sacl import SACLLoss
+from utils.speed import data, eval, scale, train
 from utils.speed.__main__ import main
 from utils.speed.published import looped_loss
 
+SMALL = "--imgSize 96 --workers 0"
 
-def test_data(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(data, "ROWS", 2)
-    monkeypatch.setattr(timing, "ROUNDS", 1)
-    monkeypatch.setattr(sys, "argv", ["benchmark", "data", "--clips", str(tmp_path)])
-    cv2.imwrite(str(tmp_path / "a.png"), np.eye(64, dtype=np.uint8) * 255)
-    wavfile.write(tmp_path / "a.wav", 16000, np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32))
+
+@pytest.fixture
+def small(monkeypatch):
+    """The commands on little data, one round each."""
+    monkeypatch.setattr(data, "benchmark_loading", partial(data.benchmark_loading, rows=2, rounds=1))
+    monkeypatch.setattr(train, "benchmark", partial(train.benchmark, rounds=1, warm_up=0))
+    monkeypatch.setattr(scale, "benchmark", partial(scale.benchmark, steps=1))
+    monkeypatch.setattr(eval, "benchmark", partial(eval.benchmark, maps=20, batch=16, rounds=1))
+
+
+def rows(text):
+    """The rows of a table: {label: numbers}."""
+    found = {}
+    for line in text.splitlines():
+        if match := re.fullmatch(r"(\S.*?)((?: +[\d.]+){5})", line):
+            found[match[1]] = [float(number) for number in match[2].split()]
+    return found
+
+
+def test_data(small, capsys):
     threads = torch.get_num_threads()
-    main()
+    main(["data", *SMALL.split()])
     assert torch.get_num_threads() == threads
-    lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("published procedure")][0].split()[-1] == "1.0"
-    assert len([line for line in lines if line.startswith("this loader")]) == 5
-    data.benchmark_waiting(torch.device("cpu"), batch=4, steps=1, size=32)
-    assert len([line for line in capsys.readouterr().out.splitlines() if line.endswith("%")]) == 5
-    assert any("maps/s" in line for line in lines) and any("clips/s" in line for line in lines)
+    table = rows(capsys.readouterr().out)
+    assert len(table) == 6
+    milliseconds, rate, *_, speedup = table["published procedure, float32 files"]
+    assert rate == pytest.approx(1000 / milliseconds, rel=0.01) and speedup == 1
+    first = milliseconds
+    milliseconds, *_, speedup = table["training loader, uint8 files"]
+    assert speedup == pytest.approx(first / milliseconds, rel=0.05)
 
 
-def test_train(monkeypatch, capsys):
-    monkeypatch.setattr(data, "ROWS", 2)
-    monkeypatch.setattr(train, "WARM_UP", 0)
-    train.benchmark_train(torch.device("cpu"), [2], size=32, rounds=1)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("published procedure")][0].split()[-1] == "1.00"
-    assert len([line for line in lines if line.startswith(("encoders", "+ loss", "+ data"))]) == 6
+def test_waiting_for_data(monkeypatch, capsys):
+    waiting = partial(data.benchmark_waiting, device=torch.device("cpu"), batch=4, steps=2)
+    monkeypatch.setattr(data, "benchmark", lambda args, device: waiting(args))
+    main(["data", *SMALL.split()])
+    shares = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert len(shares) == 5 and all(0 <= float(share.rstrip("%")) <= 100 for share in shares)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_train(small, capsys, method):
+    main(["train", "--batch", "2", "--method", method, *SMALL.split()])
+    text = capsys.readouterr().out
+    table = rows(text)
+    assert [name for name in table if name.startswith("bfloat16")] == [
+        "bfloat16: encoders and optimizer", "bfloat16: and the loss", "bfloat16: and the data"
+    ]  # fmt: skip
+    assert ("published step and its data" in table) == (method == "sacl")
+    assert "GFLOP a sample" in text and text.count("TFLOP/s") == 2
 
 
 def test_the_published_step_has_our_loss():
@@ -48,21 +74,25 @@ def test_the_published_step_has_our_loss():
     assert looped.item() == pytest.approx(SACLLoss(0.07)(vision, audio, sound, regions).item(), rel=1e-5)
 
 
-def test_scale(monkeypatch, capsys):
-    monkeypatch.setattr(data, "ROWS", 2)
-    scale.benchmark_scale(torch.device("cpu"), [2], [32], [8], [2], steps=1)
+def test_scale(small, capsys):
+    main(["scale", "--batch", "2", "--size", "32", "--processes", "2"])
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:3] for row in table] == [["1", "2", "32"], ["2", "2", "32"]]
+    for count, batch, _, seconds, rate, gib in table:
+        assert float(rate) == pytest.approx(int(count) * int(batch) / float(seconds), rel=0.02)
+        assert 0.5 < float(gib) < 8
+
+
+def test_scale_times_every_batch_size_and_number_of_processes(monkeypatch, capsys):
+    monkeypatch.setattr(scale, "elastic_launch", lambda config, step: lambda *args: {0: (0.5, config.nproc_per_node)})
+    main(["scale", "--batch", "2", "4", "--size", "32", "48", "64", "--processes", "2", "3"])
+    table = [line.split()[:3] for line in capsys.readouterr().out.splitlines()[2:]]
+    largest = [["1", "2", "64"], ["1", "4", "64"]]
+    assert table == [*largest, ["1", "4", "32"], ["1", "4", "48"], ["2", "2", "64"], ["3", "2", "64"]]
+
+
+def test_eval(small, capsys):
+    main(["eval", *SMALL.split()])
     text = capsys.readouterr().out
-    assert "measured above" in text and "2 M" in text
-    scale.print_plan(100.0, measured=False)  # 144k x 100 epochs at 100 samples/s: 40 h
-    assert [line for line in capsys.readouterr().out.splitlines() if "144k" in line][0].split()[2:] == [
-        "40.0", "5.0", "0.6"
-    ]  # fmt: skip
-
-
-def test_eval(monkeypatch, capsys):
-    monkeypatch.setattr(evaluation, "BATCH", 16)
-    monkeypatch.setattr(timing, "ROUNDS", 1)
-    evaluation.benchmark_eval(maps=20, size=32)
-    lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if line.startswith(("this evaluator", "map by map with"))]) == 4
-    assert float(lines[-1].split()[-1]) < 1e-3  # both procedures give the same scores
+    assert len(rows(text)) == 6
+    assert float(text.split()[-1]) < 1e-3  # both programs give the same scores

@@ -58,7 +58,8 @@ class SoundAround:
     seconds, None if the file does not tell. Raises as read_sound, a file that breaks off where it does.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, seconds: float = SECONDS):
+        self.seconds = seconds
         self._parts = _decode(Path(path))
         self.rate, self._start, self.length = next(self._parts)
         self._held = np.zeros(0, np.float32)  # the samples from the time _start on
@@ -68,8 +69,8 @@ class SoundAround:
 
         From call to call times must not fall.
         """
-        first = round((time - SECONDS / 2 - self._start) * self.rate)
-        first, last = max(first, 0), max(first + SECONDS * self.rate, 0)
+        first = round((time - self.seconds / 2 - self._start) * self.rate)
+        first, last = max(first, 0), max(first + round(self.seconds * self.rate), 0)
         parts = [self._held]
         while sum(map(len, parts)) < last and (part := next(self._parts, None)) is not None:
             parts.append(part)

@@ -1,1 +1,1 @@
-"""Timings, not tests: python -m utils.speed COMMAND (--help names them)."""
+"""Timings of this machine, printed and not judged: python -m utils.speed data | train | eval | scale."""

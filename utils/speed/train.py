@@ -1,159 +1,93 @@
-"""python -m utils.speed train: samples/s of a training step and of its parts, and of the published procedure's."""
+"""python -m utils.speed train: samples/s of a training step and of its parts, and of the published step."""
 
-import os
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
+from argparse import Namespace
 from pathlib import Path
-from statistics import median
 
+import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from arguments_train import parse_args
-from dataset.train_loader import TrainLoader
-from dataset.train_set import TrainSet
 from models import build_objective
-from models.resnet import FrameNet
-from models.sacl import SACL
-from models.vggish import SoundNet
-from utils.speed.data import cycle_over, read_clock, write_sets
-from utils.speed.flops import count_flops, describe_sspl_costs
-from utils.speed.published import PublishedProcedure, published_step
-from utils.speed.timing import take_rounds, timed
+from utils.speed.published import PUBLISHED_STEPS
+from utils.speed.timing import FOLDER, build_loader, changed, print_table, repeated, take_rounds, timed, write_sets
 from utils.training.accumulate import leaves
 from utils.training.build import build_networks, build_optimizer
-from utils.training.health import Guard
 from utils.training.memory import keep_freed_memory
+from utils.training.non_finite import NonFiniteGuard
 from utils.training.precision import choose_autocast
-
-WARM_UP = 1  # rounds that do not count: the workers start, the kernels are chosen
-
-
-def benchmark_train(device, batches, size=224, compile_too=False, method="sacl", rounds=3):
-    """Prints a table for each batch size: the published step, and ours by what it holds and how it computes.
-
-    batches: sizes; size: side of the views; compile_too: as well with torch.compile; rounds: each times every case
-    once. method: of SSPL the published step is not timed, but what its parts cost is counted.
-    """
-    if method != "sacl":
-        print("\n".join(describe_sspl_costs(cycles=4, size=size)))
-    workers = min(16, os.cpu_count() or 1)
-    with tempfile.TemporaryDirectory() as folder:
-        for batch in batches:
-            folders = write_sets(Path(folder) / str(batch), rows=2 * batch)
-            cases, work = {}, 0
-            if method == "sacl":
-                published = PublishedTraining(folders["float32"], batch, device)
-                cases["published, data held, float32"] = published.without_data
-                cases["published procedure, float32"] = published.with_data
-            for precision, compiled in (("float32", False), ("bfloat16", False), *([("auto", True)] * compile_too)):
-                step = TrainingStep(method, folders["uint8"], batch, size, device, precision, workers, compiled)
-                name = f"{precision}, compiled" if compiled else precision
-                cases[f"encoders, {name}"] = step.encoders
-                cases[f"+ loss, {name}"] = step.whole
-                cases[f"+ data, {name}"] = step.with_data
-                work = work or count_flops(partial(step.whole, 0)) / batch
-            seconds = take_rounds({name: (step, 1) for name, step in cases.items()}, rounds, WARM_UP)
-            print_table(seconds, batch, size, device)
-            print_shares(seconds, batch, work, device)
-
-
-def print_table(seconds, batch, size, device):
-    """seconds: by case, of each round."""
-    first = median(seconds.get("published procedure, float32", next(iter(seconds.values()))))
-    print(f"{device}, batch {batch}, {size} px, {torch.get_num_threads()} threads: medians, spread over the rounds")
-    print(f"{'':32} {'samples/s':>10} {'from':>8} {'to':>8} {'ratio':>7}")
-    for name, times in seconds.items():
-        low, high = batch / max(times), batch / min(times)
-        print(f"{name:32} {batch / median(times):10.2f} {low:8.2f} {high:8.2f} {first / median(times):7.2f}")
-    if device.type == "cuda":
-        print(f"most memory: {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB")
-
-
-def print_shares(seconds, batch, work, device):
-    """What a matrix product reaches here, and how much of that the steps with data do; work: FLOP of a sample."""
-    print(f"{work / 1e9:.1f} GFLOP a sample")
-    for precision in ("float32", "bfloat16"):
-        peak = product_speed(getattr(torch, precision), device)
-        share = work * batch / median(seconds[f"+ data, {precision}"]) / peak
-        print(f"matrix products in {precision}: {peak / 1e12:.2f} TFLOP/s, the step with data {share:.0%} of that")
-
-
-def product_speed(dtype, device):
-    """FLOP a second of the product of two square matrices, the fastest of a few."""
-    side = 8192 if device.type == "cuda" else 2048
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-
-    def multiply(index):
-        a @ b
-        read_clock(device)
-
-    return 2 * side**3 / min(timed(multiply, 1) for _ in range(6))
-
-
-class PublishedTraining:
-    """Steps of the published procedure on samples that it holds, or makes first, without workers.
-
-    They run in a process of their own, as memory that main.py's steps keep would make them faster.
-    """
-
-    def __init__(self, folder, batch, device):
-        self.pool = ProcessPoolExecutor(1, get_context("spawn"), _start_published, (folder, batch, device))
-
-    def without_data(self, index):
-        self.pool.submit(_published_step, held=True).result()
-
-    def with_data(self, index):
-        self.pool.submit(_published_step, held=False).result()
-
-
-def _start_published(folder, batch, device):
-    """In the other process: what its steps need."""
-    global published
-    data, model = PublishedProcedure(folder), SACL(FrameNet(), SoundNet()).to(device)
-    published = data, model, torch.optim.AdamW(model.parameters(), 2e-4), [data[i] for i in range(batch)]
-
-
-def _published_step(held):
-    data, model, optimizer, samples = published
-    loss = published_step(model, optimizer, samples if held else [data[i] for i in range(len(samples))])
-    read_clock(loss.device)
 
 
 class TrainingStep:
-    """Steps of main.py: the encoders forward and backward with the optimizer; with the loss; and with the data. Of
-    several processes each has its share, as there."""
+    """Steps of main.py, from random weights, on batches of its loader; args.data_path is one of write_sets."""
 
-    def __init__(self, method, folder, batch, size, device, precision, workers, compiled=False):
-        flags = f"--method {method} --train_from_scratch 1 --trainset flickr10k --imgSize {size}"
-        args = parse_args([*flags.split(), *(["--compile"] if compiled else [])])
+    def __init__(self, args: Namespace, device: torch.device):
         keep_freed_memory()
         self.model, self.trained = build_networks(args, device)
-        self.objective, self.device = build_objective(args), device
-        self.autocast = choose_autocast(precision, device)
-        self.guard = Guard(build_optimizer(self.model, args), self.model, False)
-        on_device = device.type == "cuda"
-        data = TrainSet(folder, size, None, args.gridSize, args.seed, on_device, args.photometric)
-        self.batches = cycle_over(TrainLoader(data, batch, 0, workers, device))
+        self.objective, self.autocast = build_objective(args), choose_autocast(args.precision, device)
+        self.optimizer = build_optimizer(self.model, args)
+        self.guard = NonFiniteGuard(self.optimizer, self.model, keep_buffers=False)
+        self.loader = build_loader(args, device, self.model)
+        self.batches = repeated(self.loader)
         self.held = next(self.batches)
 
-    def encoders(self, index):
-        """The networks alone: their outputs' mean stands for a loss."""
-        self._step(self.held, lambda outputs, regions: sum(output.mean() for output in leaves(outputs)))
+    def encoders(self):
+        """A step whose loss is the mean of the networks' outputs."""
+        self.step(self.held, lambda outputs, batch: (sum(output.mean() for output in leaves(outputs)), {}))
 
-    def whole(self, index):
-        """With the loss, on a batch that is on the device already."""
-        self._step(self.held, self.objective)
+    def without_data(self):
+        """A step on a batch that is on the device already."""
+        self.step(self.held, self.objective)
 
-    def with_data(self, index):
-        """As main.py does it, from the files on."""
-        self._step(next(self.batches), self.objective)
+    def with_data(self):
+        """A step on the loader's next batch, as in main.py."""
+        self.step(next(self.batches), self.objective)
 
-    def _step(self, batch, objective):
-        self.guard.begin()
+    def step(self, batch, objective):
+        self.guard.before_step()
+        self.optimizer.zero_grad()
         with self.autocast:
-            outputs = self.trained(batch["views"], batch["spect"])
-        objective(outputs, batch["regions"]).backward()
-        self.guard.step()
-        read_clock(self.device)
+            outputs = self.trained(batch["views"], batch["audio"])
+        loss, _ = objective(outputs, batch)
+        loss.backward()
+        self.optimizer.step()
+
+
+def benchmark(args: Namespace, device: torch.device, batch: list[int], rounds: int = 3, warm_up: int = 1):
+    """Prints for each batch size the speed of the published step, where there is one of the method, and of main.py's,
+    in float32 and bfloat16, and with args.compile compiled; the work of a sample, and the use of the hardware."""
+    for size in batch:
+        with tempfile.TemporaryDirectory() as folder:
+            folders, seconds, cases = write_sets(Path(folder), 2 * size, ("uint8", "float32")), {}, {}
+            if args.method in PUBLISHED_STEPS:  # timed before the others, whose keep_freed_memory would make it faster
+                step = PUBLISHED_STEPS[args.method](folders["float32"] / FOLDER, size, device)
+                cases["published step and its data"] = (step.with_data, 1, size)
+                cases["published step"] = (step.without_data, 1, size)
+                seconds, cases = take_rounds(cases, rounds, warm_up), {}
+            for precision, compiled in [("float32", False), ("bfloat16", False), ("auto", True)][: 2 + args.compile]:
+                settings = {"precision": precision, "compile": compiled, "batch_size_per_gpu": size}
+                step = TrainingStep(changed(args, data_path=folders["uint8"], **settings), device)
+                name = f"{precision}, compiled" if compiled else precision
+                cases[f"{name}: encoders and optimizer"] = (step.encoders, 1, size)
+                cases[f"{name}: and the loss"] = (step.without_data, 1, size)
+                cases[f"{name}: and the data"] = (step.with_data, 1, size)
+            seconds |= take_rounds(cases, rounds, warm_up)
+            with FlopCounterMode(display=False) as counter:
+                step.without_data()
+        where = f"{device}, {torch.get_num_threads()} threads"
+        print_table(f"{args.method}, batch {size}, {args.imgSize} px, {where}", seconds)
+        work = counter.get_total_flops() / size
+        print(f"{work / 1e9:.1f} GFLOP a sample (products of matrices, convolutions)")
+        for precision in ("float32", "bfloat16"):
+            peak = product_speed(getattr(torch, precision), device)
+            share = work / np.median(seconds[f"{precision}: and the data"]) / peak
+            print(
+                f"{precision}: products of large matrices reach {peak / 1e12:.2f} TFLOP/s, the step {share:.0%} of it"
+            )
+
+
+def product_speed(dtype: torch.dtype, device: torch.device) -> float:
+    """FLOP a second of the product of two square matrices, the fastest of six."""
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / min(timed(lambda: a @ b) for _ in range(6))
