@@ -5,6 +5,7 @@ from pathlib import Path
 from arguments_test import parse_args
 from dataset.benchmarks import build_labels, build_test_set
 from dataset.benchmarks.test_sets import ShuffledSounds
+from dataset.frontends import FRONT_ENDS
 from models import METHODS, build_model, weights_argument
 from utils import distributed
 from utils.clips.localise import find_clips, localise_clips

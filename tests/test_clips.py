@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 av = pytest.importorskip("av", reason="PyAV is not installed: videos cannot be read")
 from test_videos import FPS, SIZE, write_clip  # noqa: E402  after the skip
 
-from dataset.frontends import FRONT_ENDS
+from dataset.frontends import FRONT_ENDS  # noqa: E402
 from dataset.media.audio import NoAudioTrack, SoundAround, read_sound  # noqa: E402
 from utils.clips.localise import Step, describe, find_clips, localise_clips  # noqa: E402
 from utils.clips.overlay_video import fit  # noqa: E402
