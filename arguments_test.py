@@ -45,6 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if argv[:1] == ["model-free"]:
         raise ValueError("model-free is now called baselines: python test.py baselines")
     if argv[:1] in (["compare"], ["baselines"]):
+        checked_data_path(peek(argv, "data_path").data_path, argv[0])  # baselines need no data in it
         return build_command_parser().parse_args(argv)
     return parse_evaluation(argv)
 

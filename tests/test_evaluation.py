@@ -10,7 +10,7 @@ from torch import nn
 
 from dataset.benchmarks.annotations import GT_SIZE, draw_boxes, flickr_boxes, flickr_map, read_ids, vggss_map
 from dataset.benchmarks.labels import Labels
-from dataset.benchmarks.test_sets import ShuffledSounds, TestSet
+from dataset.benchmarks.test_sets import ShuffledSounds, TestSet, _Donors
 from dataset.frontends import FRONT_ENDS
 from utils.evaluation.evaluate import HEADLINE, build_test_loader, evaluate, heat_maps, score
 from utils.evaluation.metrics import ciou, consensus_iou, min_max, own_areas, success_auc, summarise
@@ -202,3 +202,67 @@ def test_shuffled_sounds_come_from_what_is_seen_but_silent():
     assert all(donor != index for index, donor in enumerate(plain.donors))
     assert plain[2]["audio"][0, 0, 0, 0] == plain.donors[2] % 4
     assert ShuffledSounds(Toy(["alone"])).donors == [0]
+
+
+class Listed(Toy):
+    """So many items by name alone; none of them is read."""
+
+    def __init__(self, count, classes=None, silent=None):
+        super().__init__([f"i{k}" for k in range(count)], classes, silent)
+        self.labels.images, self.labels.sounds = self.ids, self.ids
+
+
+class Counting(np.ndarray):
+    """An array that counts how many of its values were asked for."""
+
+    values = 0
+
+    def __getitem__(self, key):
+        Counting.values += np.size(key)
+        return np.asarray(self)[key]
+
+
+def classes_of(kind, count):
+    names = {"many": lambda k: str(k % 300), "one": lambda k: "a", "none": None}[kind]
+    return names and [names(k) for k in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["many", "one", "none"])
+def test_shuffling_takes_a_time_that_grows_with_the_items_alone(kind, monkeypatch):
+    """Counted in values looked at, not in seconds: four times the items, four times the work."""
+    build = _Donors.__init__
+
+    def counted(self, labels, at_hand):
+        build(self, labels, at_hand)
+        self.sounds, self.classes = self.sounds.view(Counting), self.classes.view(Counting)
+
+    monkeypatch.setattr(_Donors, "__init__", counted)
+    work = {}
+    for count in (2_000, 8_000):
+        Counting.values = 0
+        ShuffledSounds(Listed(count, classes_of(kind, count)))
+        work[count] = Counting.values
+    assert work[2_000] > 2_000 and work[8_000] < 8 * work[2_000], work
+
+
+@pytest.mark.parametrize("kind", ["many", "one", "none"])
+def test_no_item_of_a_large_set_keeps_its_sound_or_its_class(kind):
+    count, classes = 20_000, classes_of(kind, 20_000)
+    donors = ShuffledSounds(Listed(count, classes), seed=1).donors
+    assert all(donor != index for index, donor in enumerate(donors)) and len(set(donors)) > count / 2
+    if kind == "many":
+        assert all(classes[donor] != classes[index] for index, donor in enumerate(donors))
+
+
+def test_shuffled_sounds_of_fifty_thousand_items_with_silent_things():
+    classes = classes_of("many", 50_000)
+    silent = [[str((k + 1) % 300), str((k + 7) % 300)] for k in range(50_000)]
+    donors = ShuffledSounds(Listed(50_000, classes, silent)).donors
+    assert all(classes[donor] in silent[index] for index, donor in enumerate(donors))
+
+
+def test_where_nearly_all_items_are_of_one_class_the_others_lend_their_sounds():
+    classes = ["bird" if k in (3, 70) else "cat" for k in range(400)]
+    donors = ShuffledSounds(Listed(400, classes)).donors
+    assert all(classes[donor] != classes[index] for index, donor in enumerate(donors))
+    assert {donors[k] for k in range(400) if classes[k] == "cat"} == {3, 70}

@@ -30,6 +30,8 @@ def test_the_story_from_nothing_to_results(workplace):
     log = read_log(folder)
     assert [line["epoch"] for line in log] == [0, 1, 2]
     assert all("loss" in line for line in log[1:]) and "test" in log[0] and "test" not in log[1]
+    assert [set(line) & {"test", "shuffled"} for line in log] == [{"test", "shuffled"}, set(), {"test", "shuffled"}]
+    assert not (folder / "best.pth").exists()  # its parts are in files of their own
     assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["baselines"]) == set(BASELINES)
     assert json.loads((folder / "args.json").read_text())["arguments"]["train_from_scratch"] == 1
     for name in ("last.pth", "frame_best.pth", "sound_best.pth", "curves.png", "summary.json"):

@@ -204,6 +204,9 @@ class _Donors:
         self.classes, self.silent = np.array([number[name] for name in names]), labels.silent
         self.at_hand = np.flatnonzero(at_hand)
         self.members = {name: self.at_hand[self.classes[self.at_hand] == i] for name, i in number.items()}
+        # Only the largest class may hold so many items that hardly a draw is of another one.
+        self.largest = int(np.bincount(self.classes[self.at_hand], minlength=1).argmax())
+        self.outside = self.at_hand[self.classes[self.at_hand] != self.largest]
 
     def donor(self, index, rng):
         def another_sound(items):
@@ -214,7 +217,8 @@ class _Donors:
 
         silent = [self.members[name] for name in (self.silent[index] if self.silent else []) if name in self.members]
         pools = [(items, another_sound) for items in (silent[i] for i in rng.permutation(len(silent)))]
-        for items, fits in (*pools, (self.at_hand, another_class), (self.at_hand, another_sound)):
+        others = self.outside if self.classes[index] == self.largest else self.at_hand
+        for items, fits in (*pools, (others, another_class), (self.at_hand, another_sound)):
             if len(items):
                 drawn = rng.choice(items, self.TRIES)
                 drawn = drawn[fits(drawn)]

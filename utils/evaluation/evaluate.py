@@ -156,6 +156,7 @@ def join(rows, missing, pictures, labels):
     if not rows:
         raise ValueError("there is no item to score: check the test list and the files it names")
     scores = {name: np.stack([row["scores"][name] for row in rows]) for name in rows[0]["scores"]}
+    missing = [{"id": item["id"], "error": item["error"]} for item in missing]
     items = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
     told = {"class": labels.classes, "sounding": labels.sounding, "group": labels.groups, "video": labels.videos}
     for key, values in told.items():
