@@ -35,7 +35,7 @@ class NegativeAudio:
 
     @torch.no_grad()
     def __init__(self, model, test_set, sounds, device, seed):
-        self.model, self.labels, self.sounds = model, test_set.labels, sounds
+        self.model, self.labels, self.sounds = model, test_set.benchmark, sounds
         rng = np.random.default_rng(seed)
         front_end, samples = test_set.front_end, round(test_set.front_end.seconds * RATE)
         noises = torch.cat([read_waveform(rng.normal(size=samples), front_end) for _ in range(NOISES)])

@@ -14,4 +14,6 @@ def build_probes(args, model, test_set, device):
         return []
     sounds = encode_sounds(model, test_set, device, args.batch_size_per_gpu, args.workers)
     probes = [NegativeAudio(model, test_set, sounds, device, args.seed)] if args.negative_audio else []
-    return [*probes, Retrieval(model, test_set.labels, sounds, args.retrieval, args.seed)] if args.retrieval else probes
+    if args.retrieval:
+        probes.append(Retrieval(model, test_set.benchmark, sounds, args.retrieval, args.seed))
+    return probes

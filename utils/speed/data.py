@@ -16,7 +16,7 @@ from dataset.demo.scenes import make_scene
 from dataset.media.audio import read_sound
 from dataset.media.image import read_image
 from dataset.media.video import middle_frame
-from dataset.prepare.clips import find_clips, read_clip
+from dataset.prepare.clips import list_clips, read_clip
 from dataset.prepare.rows import FRAME_FORMATS, TRAIN_KINDS, RowWriter, array_paths, make_row
 from dataset.train_loader import TrainLoader
 from dataset.train_set import TrainSet
@@ -54,7 +54,7 @@ def benchmark_data(clips=None):
         frames = [make_scene(np.random.default_rng(i)).frame for i in range(16)]
         print(f"Felzenszwalb regions: {1 / timed(lambda i: felzenszwalb_regions(frames[i]), 16):.1f} maps/s")
         if clips:
-            found = find_clips(clips)[0]
+            found = list_clips(clips)[0]
             whole = timed(lambda i: read_clip(found[i]), len(found))
             decoding = timed(lambda i: decode(found[i]), len(found))
             print(f"preparation: {1 / whole:.1f} clips/s, {decoding / whole:.0%} of it decoding ({len(found)} clips)")
