@@ -147,7 +147,11 @@ def add_pcm_flags(parser, trainset):
     add_cycles_flag(parser.add_argument_group("predictive coding module"))
 
 
-METHOD_FLAGS = {"sacl": lambda parser, trainset: None, "sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags}
+def add_no_flags(parser, trainset):
+    parser.set_defaults(train_from_scratch=1)  # the weights are in the file that is tested
+
+
+METHOD_FLAGS = {"sacl": add_no_flags, "sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags, "ezvsl": add_no_flags}
 
 
 def add_rules(parser):

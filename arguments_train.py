@@ -215,7 +215,18 @@ def add_pcm_flags(parser, trainset):
     parser.set_defaults(num_epoch=20)
 
 
-METHOD_FLAGS = {"sacl": add_sacl_flags, "sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags}
+def add_ezvsl_flags(parser, trainset):
+    group = parser.add_argument_group("EZ-VSL")
+    add_contrast_flags(group)
+    parser.set_defaults(optimizer="adam", weight_decay=0.0, batch_size_per_gpu=128, num_epoch=20)
+
+
+METHOD_FLAGS = {
+    "sacl": add_sacl_flags,
+    "sspl": add_sspl_flags,
+    "sspl_pcm": add_pcm_flags,
+    "ezvsl": add_ezvsl_flags,
+}
 
 
 # Flags that several methods, or main.py and test.py, share.
@@ -229,6 +240,12 @@ def add_negatives_flag(group):
     group.add_argument(
         "--local_negatives", action="store_true", help="negatives and batch norm per process (published)"
     )
+
+
+def add_contrast_flags(group):
+    group.add_argument("--lr", type=float, default=1e-4, help="learning rate of both networks")
+    group.add_argument("--temperature", type=float, default=0.03, help="of the contrastive loss")
+    add_negatives_flag(group)
 
 
 def add_encoder_flag(group):
@@ -256,6 +273,13 @@ def add_machine_flags(parser):
     add_data_path(group)
     group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: CUDA where it works")
     group.add_argument("--workers", type=natural, default=min(8, os.cpu_count() or 1), help="processes that load data")
+    group.add_argument(
+        "--collective_minutes",
+        type=positive_number,
+        default=10,
+        metavar="MINUTES",
+        help="how long a process waits for another one that makes no progress",
+    )
     return group
 
 
@@ -370,6 +394,13 @@ def _whole_number(text, least):
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} on")
     return int(text)
+
+
+def positive_number(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
 
 def cycles(text):

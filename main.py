@@ -6,6 +6,7 @@ from math import cos, pi
 from arguments_train import parse_args
 from dataset import prepare_train_set
 from dataset.benchmarks import find_valset
+from dataset.storage.workers import worker_context
 from models import METHODS, build_objective
 from utils import distributed
 from utils.errors import one_sentence_errors
@@ -21,7 +22,7 @@ from utils.training.seed import seed_everything
 
 def main():
     args = parse_args()
-    with distributed.processes(args.device) as device:
+    with distributed.processes(args.device, args.collective_minutes) as device:
         train(args, device)
 
 
@@ -29,6 +30,8 @@ def train(args, device):
     """A whole run: prepare the data, build, train epoch by epoch, evaluate."""
     seed_everything(args.seed)
     keep_freed_memory()
+    if args.workers:
+        worker_context()  # the fork server of the loader workers starts while the networks are built
     args.valset = find_valset(args)
     log = RunLog(args)
     if distributed.is_main():

@@ -12,13 +12,12 @@ from utils.errors import one_sentence_errors
 from utils.evaluation.evaluate import build_test_loader, evaluate
 from utils.evaluation.object_prior import ObjectPrior
 from utils.evaluation.overlays import save_overlays
-from utils.evaluation.probes import build_probes
+from utils.evaluation.sound_tests import build_sound_tests
 from utils.report.illustration import Illustrated
-from utils.report.page import save_report
 from utils.results.baseline_table import tabulate
 from utils.results.compare import compare
 from utils.results.provenance import describe_checkpoint, take_fingerprint
-from utils.results.write import further_tables, table, write_results
+from utils.results.write import check_folder, further_tables, table, write_results
 
 SHOWN = 20  # items left out that are named on the screen
 
@@ -31,31 +30,35 @@ def main():
         for name in args.testset:
             print("\n".join(tabulate(name, build_index(name, args.data_path), args.rules)), flush=True)
     else:
-        with distributed.processes(args.device) as device:
+        with distributed.processes(args.device, args.collective_minutes) as device:
             show_clips(args, device) if args.clip else test(args, device)
 
 
 def test(args, device):
+    """Scores a checkpoint on a test set."""
+    check_folder(Path(args.ckpt), args)
     model = build_model(args).to(device)
     test_set = build_test_set(args.testset, args)
     if args.shuffle_sounds:
         test_set = ShuffledSounds(test_set, args.seed)
     loader = build_test_loader(Illustrated(test_set), args.batch_size_per_gpu, args.workers)
-    probes = build_probes(args, model, test_set, device)
+    sound_tests = build_sound_tests(args, model, test_set, device)
     prior = ObjectPrior(args.ogl, args.weights_resnet_imgnet).to(device) if args.ogl is not None else None
-    evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing, probes, prior)
-    probed = {probe.name: probe.summary() for probe in probes}
+    evaluation = evaluate(model, loader, device, args.num_visual, args.skip_missing, sound_tests, prior)
+    tested = {one.name: one.compute() for one in sound_tests}
     if distributed.is_main():
-        report(evaluation, probed, test_set, args)
+        report(evaluation, tested, test_set, args)
 
 
-def report(evaluation, probed, test_set, args):
+def report(evaluation, tested, test_set, args):
     """Writes results.json, per_sample.csv, report.html and the pictures into args.ckpt, and prints the scores."""
+    from utils.report.page import save_report  # late: matplotlib costs 0.4 s, which --help need not take
+
     folder = Path(args.ckpt)
     folder.mkdir(parents=True, exist_ok=True)
     summary = evaluation.summary(args.rules)
     made_by = take_fingerprint(args, test_set, summary)
-    results = {"method": args.method, "testset": args.testset, **summary, **probed}
+    results = {"method": args.method, "testset": args.testset, **summary, **tested}
     results |= {"fingerprint": made_by, "arguments": vars(args)}
     write_results(folder, results, evaluation)
     save_report(folder / "report.html", results, evaluation)

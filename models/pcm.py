@@ -35,7 +35,7 @@ class PCM(nn.Module):
         self.BNPred, self.BNError = _norms(2), _norms(3)
         self.BNPred_step, self.BNError_step = _norms(2 * cycles), _norms(3 * cycles)
 
-    def forward(self, vision, sound):
+    def forward(self, vision: torch.Tensor, sound: torch.Tensor) -> torch.Tensor:
         """vision: (B, 512, H, W); sound: (B, 128), not normalised. Returns (B, 512, H, W), signed.
 
         H and W must be 2 more than a multiple of 4 (14 at 224 pixels): only then do the upward convolutions give back

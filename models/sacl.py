@@ -1,7 +1,7 @@
 """SACL: sound source localisation by semantic-aware contrastive learning (Song et al., T-PAMI 2024)."""
 
 import torch
-from torch import einsum, nn
+from torch import Tensor, einsum, nn
 from torch.nn.functional import cross_entropy, interpolate, normalize
 from torch.utils.checkpoint import checkpoint
 
@@ -21,12 +21,12 @@ class SACL(nn.Module):
     frame_net: (B, 3, H, W) -> (B, C, H / 16, W / 16); sound_net: (B, S, 1, 96, 64) -> (B, 128) and (B, C).
     """
 
-    def __init__(self, frame_net, sound_net):
+    def __init__(self, frame_net: nn.Module, sound_net: nn.Module):
         super().__init__()
         self.frame_net = frame_net
         self.sound_net = sound_net
 
-    def forward(self, views, audio):
+    def forward(self, views: list[Tensor], audio: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """Features for the loss, float32 whatever precision the encoders ran in.
 
         views: list of two (B, 3, H, W), ImageNet-normalised; audio: (B, S, 1, 96, 64) log-mel patches.
@@ -37,29 +37,29 @@ class SACL(nn.Module):
         sound, embedding = self.sound_net(audio)
         return vision, embedding.float(), sound.float()
 
-    def localize(self, image, audio):
+    def localize(self, image: Tensor, audio: Tensor) -> Tensor:
         """Cosine of the sound and each place of the image: (B, 3, H, W), (B, S, 1, 96, 64) -> (B, H / 16, W / 16)."""
         return self.similarity(self.encode_image(image), self.encode_sound(audio))
 
-    def encode_image(self, image):
+    def encode_image(self, image: Tensor) -> Tensor:
         """Unit vectors of the places of images: (B, 3, H, W) -> (B, C, H / 16, W / 16)."""
         return normalize(self.frame_net(image).float())
 
-    def encode_sound(self, audio):
+    def encode_sound(self, audio: Tensor) -> Tensor:
         """Unit vectors of sounds: (B, S, 1, 96, 64) -> (B, C)."""
         _, embedding = self.sound_net(audio)
         return normalize(embedding.float())
 
-    def similarity(self, vision, audio):
+    def similarity(self, vision: Tensor, audio: Tensor) -> Tensor:
         """Cosine of each encoded sound and the places of its image: (B, C, h, w), (B, C) -> (B, h, w)."""
         # einsum would copy an image that is expanded to meet many sounds, and take 35 times as long.
         return (audio[:, None] @ vision.flatten(2)).view(-1, *vision.shape[2:])
 
-    def parts(self):
+    def parts(self) -> dict[str, nn.Module]:
         """The networks by the names of their published files: <name>_best.pth."""
         return {"frame": self.frame_net, "sound": self.sound_net}
 
-    def parameter_groups(self, args):
+    def parameter_groups(self, args) -> list[dict]:
         """Both networks are trained, each with its learning rate."""
         return [
             {"params": self.frame_net.parameters(), "lr": args.lr_frame},
@@ -90,7 +90,7 @@ class SACLLoss(nn.Module):
         self.negative_ratio = negative_ratio
         self.masked_value = {"zero": 0.0, "exclude": -1.0}[masked_max]  # no cosine is below -1
 
-    def forward(self, vision, audio, sound, regions, row_offset: int = 0) -> torch.Tensor:
+    def forward(self, vision, audio, sound, regions, row_offset: int = 0) -> Tensor:
         """Scalar loss: the sum over the views of the mean over the anchors.
 
         Args:
@@ -102,7 +102,7 @@ class SACLLoss(nn.Module):
         """
         return self.with_diagnostics(vision, audio, sound, regions, row_offset)[0]
 
-    def with_diagnostics(self, vision, audio, sound, regions, row_offset: int = 0) -> tuple[torch.Tensor, dict]:
+    def with_diagnostics(self, vision, audio, sound, regions, row_offset: int = 0) -> tuple[Tensor, dict]:
         """The same loss, and its loss_diagnostics."""
         vision, audio = [normalize(view) for view in vision], normalize(audio)
         anchors = torch.arange(row_offset, row_offset + len(vision[0]), device=audio.device)
@@ -121,7 +121,7 @@ class SACLLoss(nn.Module):
         return loss, loss_diagnostics(similarities, audio, masks, anchors, self.masked_value)
 
 
-def max_similarity(vision, audio, mask, masked_value):
+def max_similarity(vision: Tensor, audio: Tensor, mask: Tensor, masked_value: float) -> Tensor:
     """The largest cosine of each image's masked cells with each sound; cells outside the mask count as `masked_value`.
 
     vision: (B, C, H, W), audio: (N, C), both normalised; mask: (B, H, W) bool. Returns (B, N). Where there are many
@@ -138,14 +138,14 @@ def max_similarity(vision, audio, mask, masked_value):
     return torch.cat([checkpoint(chunk, *part, use_reentrant=False, preserve_rng_state=False) for part in parts])
 
 
-def retained_cells(similarity, ratio):
+def retained_cells(similarity: Tensor, ratio: float) -> Tensor:
     """Cells of each map strictly above its value of rank int(H W ratio): (B, H, W) -> (B, H, W) bool."""
     values = similarity.flatten(1).sort(dim=1).values
     rank = min(int(values.shape[1] * ratio), values.shape[1] - 1)
     return similarity > values[:, rank, None, None]
 
 
-def positive_masks(retained, regions):
+def positive_masks(retained: list[Tensor], regions: list[Tensor]) -> list[Tensor]:
     """Cells of the two views that count as the sounding object (SACL, step 3).
 
     retained: list of two (B, H, W) bool; regions: list of two (B, 1, H', W') labels. Chosen is, of the regions seen in
@@ -171,7 +171,7 @@ def positive_masks(retained, regions):
     return [masks[0], torch.where(empty, segments[1], masks[1])]
 
 
-def negatives(sound, ratio, anchors=slice(None)):
+def negatives(sound: Tensor, ratio: float, anchors: Tensor | slice = slice(None)) -> Tensor:
     """Clips that are no false negatives: the int(N ratio) whose sound is least like the anchor's.
 
     sound: (N, 128); anchors: the rows to look at. Returns (anchors, N) bool; the anchor itself may be among them.
@@ -222,7 +222,7 @@ class SACLObjective(nn.Module):
         super().__init__()
         self.criterion, self.local_negatives = criterion, local_negatives
 
-    def forward(self, outputs, batch: dict) -> tuple[torch.Tensor, dict[str, Diagnostic]]:
+    def forward(self, outputs, batch: dict) -> tuple[Tensor, dict[str, Diagnostic]]:
         """outputs of SACL.forward; batch["regions"]: list of two (B, 1, H', W') label maps."""
         vision, audio, sound = outputs
         if self.local_negatives:
@@ -231,7 +231,7 @@ class SACLObjective(nn.Module):
         return self.criterion.with_diagnostics(vision, gather(audio), gather(sound), batch["regions"], row_offset)
 
 
-def build_model(args):
+def build_model(args) -> SACL:
     """Weights are the pair args.weights_frame and args.weights_sound where given; else random if
     args.train_from_scratch; else the published ImageNet ResNet-18 and VGGish (args.weights_resnet_imgnet,
     args.weights_vggish), with a random head."""
@@ -248,6 +248,6 @@ def build_model(args):
     return model
 
 
-def build_objective(args):
+def build_objective(args) -> SACLObjective:
     criterion = SACLLoss(args.tempD, args.ratio_retain_sim, args.ratio_neg, args.masked_max)
     return SACLObjective(criterion, args.local_negatives)

@@ -1,5 +1,6 @@
 """The projection and prediction heads of SimSiam (Chen and He, CVPR 2021), in the sizes of SSPL."""
 
+import torch
 from torch import nn
 
 
@@ -16,7 +17,7 @@ class SimSiamHead(nn.Module):
         self.predictor.layer1 = _layer(width, bottleneck, nn.BatchNorm1d(bottleneck), nn.ReLU(inplace=True))
         self.predictor.layer2 = nn.Linear(bottleneck, width)
 
-    def forward(self, features):
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, 512) -> prediction p and projection z, each (B, 2048)."""
         projection = self.projector(features)
         return self.predictor(projection), projection

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import einsum, nn
+from torch import Tensor, einsum, nn
 from torch.nn.functional import cosine_similarity, normalize
 
 from models.diagnostics import Diagnostic, audio_spread
@@ -19,7 +19,7 @@ STORED = {"none": (), "sound": ("sounds",), "all": ("sounds", "frames")}  # by -
 
 
 class SSPL(nn.Module):
-    """Two views of a frame, each summed up where it resembles the sound, must predict one another.
+    """Two views of a frame, each pooled where it resembles the sound, predict one another.
 
     frame_net: (B, 3, H, W) -> (B, 512, H / 16, W / 16); sound_net: (B, S, 1, 96, 64) -> (B, 128) and (B, 512);
     ssl_head: (B, 512) -> prediction and projection; pcm (or None): (B, 512, h, w), (B, 128) -> (B, 512, h, w).
@@ -45,7 +45,7 @@ class SSPL(nn.Module):
             network.train(mode and self.fine_tune)
         return self
 
-    def forward(self, views, audio):
+    def forward(self, views: list[Tensor], audio: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Predictions and projections, a list of two (B, 2048) each, for the loss; and the audio embeddings, (B, 512).
 
         views: list of two (B, 3, H, W), ImageNet-normalised; audio: (B, S, 1, 96, 64) log-mel patches; or their stored
@@ -57,22 +57,22 @@ class SSPL(nn.Module):
             pairs = [self.ssl_head(attend(view.float(), audio.float())) for view in vision]
         return [prediction for prediction, _ in pairs], [projection for _, projection in pairs], audio.float()
 
-    def localize(self, image, audio):
+    def localize(self, image: Tensor, audio: Tensor) -> Tensor:
         """Cosine of the sound and each place of the image: (B, 3, H, W), (B, S, 1, 96, 64) -> (B, H / 16, W / 16)."""
         return self.similarity(self.encode_image(image), self.encode_sound(audio))
 
-    def encode_image(self, image):
+    def encode_image(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 512, H / 16, W / 16): unit vectors of the places; with a PCM, what it starts from."""
         features = self._features(image).float()
         return features if self.pcm else normalize(features)
 
-    def encode_sound(self, audio):
+    def encode_sound(self, audio: Tensor) -> Tensor:
         """(B, S, 1, 96, 64) -> unit vectors (B, 512); with a PCM (B, 640): then the VGGish embedding that it reads."""
         sound, audio = self._project(self._embed(audio))
         unit = normalize(audio.float())
         return torch.cat([unit, sound.float()], dim=1) if self.pcm else unit
 
-    def similarity(self, vision, audio):
+    def similarity(self, vision: Tensor, audio: Tensor) -> Tensor:
         """Cosine of each encoded sound and the places of its encoded image: (B, h, w)."""
         audio, sound = audio[:, :512], audio[:, 512:]
         return cosine_map(self._align(vision, sound).float(), audio)
@@ -97,12 +97,12 @@ class SSPL(nn.Module):
         embedding = [self.sound_net.features, self.sound_net.embeddings]
         return {"frames": (self.frame_net, [self.frame_net]), "sounds": (self.sound_net.embed, embedding)}
 
-    def parts(self):
+    def parts(self) -> dict[str, nn.Module]:
         """The networks by the names of their published files: <name>_best.pth."""
         parts = {"frame": self.frame_net, "sound": self.sound_net, "ssl_head": self.ssl_head}
         return parts | ({"pcm": self.pcm} if self.pcm else {})
 
-    def parameter_groups(self, args):
+    def parameter_groups(self, args) -> list[dict]:
         """lr_head for the head, lr_rest for all else that is trained; no weight decay on the PCM's update rates."""
         rates = [*self.pcm.a0, *self.pcm.b0] if self.pcm else []
         apart = {id(parameter) for parameter in (*self.ssl_head.parameters(), *rates)}
@@ -116,19 +116,19 @@ class SSPL(nn.Module):
         return [group for group in trained if group["params"]]
 
 
-def cosine_map(vision, audio):
+def cosine_map(vision: Tensor, audio: Tensor) -> Tensor:
     """Cosine of the sound and each place of its image: (B, C, H, W), (B, C) -> (B, H, W), in [-1, 1]."""
     return einsum("bchw,bc->bhw", normalize(vision), normalize(audio))
 
 
-def attend(vision, audio):
-    """Sum of an image's features, weighted by their likeness to the sound: (B, C, H, W), (B, C) -> (B, C)."""
+def attend(vision: Tensor, audio: Tensor) -> Tensor:
+    """Sum of an image's features, weighted by their similarity to the sound: (B, C, H, W), (B, C) -> (B, C)."""
     similarity = cosine_map(vision, audio)
     least, most = similarity.amin(dim=(1, 2), keepdim=True), similarity.amax(dim=(1, 2), keepdim=True)
     return einsum("bhw,bchw->bc", (similarity - least) / (most - least + 1e-10), vision)
 
 
-def build_model(args):
+def build_model(args) -> SSPL:
     """Weights are args.weights_frame, args.weights_sound (and args.weights_pcm of sspl_pcm, args.weights_ssl_head where
     given) where they are named; else the frame and sound networks are those of the run args.init_from, or random if
     args.train_from_scratch, or the published ImageNet backbone and VGGish; all else is then random."""
@@ -165,7 +165,7 @@ def load_pretrained(model, args):
 class SSPLLoss(nn.Module):
     """Each view's prediction against the other view's projection, detached (stop-gradient); no negatives."""
 
-    def forward(self, predictions, projections):
+    def forward(self, predictions: list[Tensor], projections: list[Tensor]) -> Tensor:
         """predictions p, projections z: lists of two (B, C), a view each. Returns a scalar in [-1, 1]."""
         (p1, p2), (z1, z2) = predictions, projections
         return -(cosine_similarity(p1, z2.detach()).mean() + cosine_similarity(p2, z1.detach()).mean()) / 2
@@ -178,7 +178,7 @@ class SSPLObjective(nn.Module):
         super().__init__()
         self.criterion = SSPLLoss()
 
-    def forward(self, outputs, batch: dict) -> tuple[torch.Tensor, dict[str, Diagnostic]]:
+    def forward(self, outputs, batch: dict) -> tuple[Tensor, dict[str, Diagnostic]]:
         """outputs of SSPL.forward. Returns the loss, and diagnostics.
 
         projection_spread: deviation of a projection's parts over the batch, 1 where they are independent.
@@ -193,5 +193,5 @@ class SSPLObjective(nn.Module):
         return self.criterion(predictions, projections), diagnostics
 
 
-def build_objective(args):
+def build_objective(args) -> SSPLObjective:
     return SSPLObjective()

@@ -1,5 +1,6 @@
 """Visual encoder of SSPL: VGG16 up to its last convolution."""
 
+import torch
 from torch import nn
 
 from models.torchvision_ops import torchvision
@@ -22,6 +23,6 @@ class VGG16(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
-    def forward(self, image):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
         """image: (B, 3, H, W), ImageNet-normalised. Returns features (B, 512, H / 16, W / 16)."""
         return self.feat_extractor(image)

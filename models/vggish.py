@@ -38,7 +38,7 @@ class SoundNet(nn.Module):
                     module.weight -= module.weight.flatten(1).mean(dim=1).view(-1, *[1] * (module.weight.dim() - 1))
                 nn.init.zeros_(module.bias)
 
-    def forward(self, audio):
+    def forward(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """audio: (B, S, 1, 96, 64) log-mel patches, S a clip.
 
         Returns the means over a clip's patches of VGGish's embedding, (B, 128), >= 0, and of the head's output,
@@ -47,7 +47,7 @@ class SoundNet(nn.Module):
         embedding = self.embed(audio)
         return embedding.mean(dim=1), self.fc(embedding).mean(dim=1)
 
-    def embed(self, audio):
+    def embed(self, audio: torch.Tensor) -> torch.Tensor:
         """VGGish alone: (B, S, 1, 96, 64) -> (B, S, 128), >= 0."""
         features = self.features(audio.flatten(0, 1))
         # The published weights expect the channel last, as TensorFlow lays it out.

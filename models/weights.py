@@ -1,10 +1,11 @@
-"""Weights on disk: where the published files are, their verification, and reading without pickled code."""
+"""Weights: where the published files are, verification, and reading without pickled code."""
 
 import hashlib
 import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
 
 RESNET_URL = "https://download.pytorch.org/models/resnet18-5c106cde.pth"
@@ -13,7 +14,17 @@ RESNET_URL = "https://download.pytorch.org/models/resnet18-5c106cde.pth"
 VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 VGGISH_URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
 SSPL_URL = "a run of main.py --method sspl or sspl_pcm, or the authors' release at https://github.com/zjsong/SSPL"
+EZVSL_URL = "a run of main.py --method ezvsl, or the authors' release at https://github.com/stoneMo/EZ-VSL"
 SACL_URL = "a run of main.py, or the authors' release at https://github.com/zjsong/SACL"
+
+
+# Published checkpoints also hold their scores, float64 numbers of NumPy 1 or 2.
+NUMPY_NUMBERS = [
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    np._core.multiarray.scalar,
+    np.dtype,
+    np.dtypes.Float64DType,
+]
 
 
 def load(path, source="another run"):
@@ -31,7 +42,8 @@ def load(path, source="another run"):
             f"{path} does not have the sha256 prefix {stated[1]} of its name: download it again from {source}"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is not a readable checkpoint ({reason}): get it again from {source}") from None
@@ -44,10 +56,14 @@ def sha256(path):
 
 
 def load_weights(network, path, source, unused=(), absent=(), renamed=("", "")):
-    """Fills a network from a state_dict file. Key prefixes in `unused` may be in the file and are ignored, those in
-    `absent` may be missing and stay as they are; any other difference in keys or shapes is a ValueError. renamed: a
-    prefix of the file's keys, and what it is called in the network."""
-    state = load(path, source)
+    """Fills a network from a file.
+
+    path: a state_dict, or a checkpoint that holds one under "model", "state_dict" or "model_state_dict"; its keys may
+    begin with "module.", as DistributedDataParallel names them. Key prefixes in `unused` may be in the file and are
+    ignored, those in `absent` may be missing and stay as they are; any other difference in keys or shapes is a
+    ValueError. renamed: a prefix of the file's keys, and what it is called in the network.
+    """
+    state = _unwrapped(load(path, source))
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"{path} is not a state_dict of tensors: get it from {source}")
     state = {
@@ -70,3 +86,12 @@ def load_weights(network, path, source, unused=(), absent=(), renamed=("", "")):
             f"{path} does not fit {type(network).__name__} ({wrong[0]}, {len(wrong)} in all): get it from {source}"
         )
     network.load_state_dict(state, strict=False)
+
+
+def _unwrapped(checkpoint):
+    """The state_dict in a checkpoint, its keys without "module."; anything else as it is."""
+    if not isinstance(checkpoint, dict):
+        return checkpoint
+    inside = (checkpoint.get(key) for key in ("model", "state_dict", "model_state_dict"))
+    state = next((value for value in inside if isinstance(value, dict)), checkpoint)
+    return {str(key).removeprefix("module."): value for key, value in state.items()}

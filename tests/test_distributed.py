@@ -1,20 +1,23 @@
-"""Several processes compute what one would: loss and gradients of the same global batch, each test item once."""
+"""Several processes compute what one computes, and one that waits for another for too long names it."""
 
 import os
+import signal
+import time
 from contextlib import nullcontext
 from socket import socket
 
 import pytest
 import torch
 import torch.multiprocessing as mp
+from conftest import REPO, abort, fail, finish, start
+from models.batch_norm import synchronised
+from models.losses import SACLLoss, SSPLLoss
 from test_losses import random_inputs
 from test_probes import OneHotSet, look
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dataset.sampler import EpochSampler
-from models.batch_norm import synchronised
-from models.losses import SACLLoss, SSPLLoss
 from models.pcm import PCM
 from models.sacl import SACLObjective
 from models.simsiam import SimSiamHead
@@ -43,22 +46,35 @@ def run(rank, world, port, folder, compute):
     """Process `rank` of `world`, as torchrun would start it; rank 0 saves what compute(rank, world) found."""
     if world > 1:
         os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world))
-    with distributed.processes("cpu"):
+    with distributed.processes("cpu", minutes=2):
         result = compute(rank, world)
         if rank == 0:
             torch.save(result, folder / f"{world}.pt")
 
 
-def in_processes(world, folder, compute):
+def in_processes(world, folder, compute, seconds=120):
     """What rank 0 of `world` processes found."""
-    with socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
     if world == 1:
         run(0, 1, None, folder, compute)
-    else:
-        mp.spawn(run, (world, port, folder, compute), nprocs=world)
+        return torch.load(folder / "1.pt")
+    group = mp.spawn(run, (world, free_port(), folder, compute), nprocs=world, join=False)
+    end = time.monotonic() + seconds
+    try:
+        while not group.join(timeout=1):
+            assert time.monotonic() < end, "the processes did not end: their stacks are in the captured stderr"
+    finally:
+        for process in group.processes:
+            if process.is_alive():
+                os.kill(process.pid, signal.SIGABRT)  # prints its stacks
+            process.join(timeout=2)
+            process.kill()
     return torch.load(folder / f"{world}.pt")
+
+
+def free_port():
+    with socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
 
 
 def share_of_a_batch(rank, world):
@@ -158,3 +174,49 @@ def test_sspl_does_not_depend_on_the_number_of_processes(world, tmp_path):
         assert difference <= min(1e-5, 5e-5 * single.abs().max()), name  # 13 batch norms deep, in float32
     for name, single in one["buffers"].items():
         assert torch.allclose(single, two["buffers"][name], rtol=1e-4, atol=1e-6), name
+
+
+def start_two(late, how):
+    """Process `late` of waiting.py, and the other one, which waits for it."""
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+    programs = [start(["tests/waiting.py", str(late), how], REPO, RANK=str(rank), **group) for rank in (0, 1)]
+    return programs[late], programs[1 - late]
+
+
+@pytest.mark.parametrize(("late", "how"), [(0, "stuck"), (1, "stuck"), (1, "stuck_in_step")])
+def test_a_process_that_makes_no_progress_is_named(late, how):
+    """Also by one that waits in a collective that is not counted, as those of gradients are not."""
+    stuck, other = start_two(late, how)
+    errors = finish(other, 30)[1]
+    named = f"process {late} (last report: evaluation, item 1 of 40)"
+    minutes = "0.1" if how == "stuck_in_step" else "0.0333"
+    sentence = f"error: process {1 - late} has waited {minutes} minutes without any progress of {named}\n"
+    assert other.returncode == 1 and errors.endswith(sentence), errors
+    assert how == "stuck_in_step" or f"process {1 - late} waits for {named}\n" in errors
+    abort(stuck)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_process_without_a_heartbeat_is_named(late):
+    """As one whose machine has vanished. Process 0 holds the store through which the heartbeats go."""
+    stopped, other = start_two(late, "stopped")
+    assert stopped.stdout.readline() == "it is known\n"
+    stopped.send_signal(signal.SIGSTOP)
+    errors = finish(other, 30)[1]
+    named = f"process {late} (last report: evaluation, item 1 of 40)"
+    sentence = f"error: process {1 - late} has lost {named}: no heartbeat for 3 s\n"
+    assert other.returncode == 1 and errors.endswith(sentence), errors
+    abort(stopped)
+
+
+def test_a_slow_process_that_reports_progress_is_waited_for():
+    """For twice the limit."""
+    for process in start_two(1, "slow"):
+        output, errors = finish(process, 30)
+        assert process.returncode == 0 and output == "[0, 1]\n", errors
+
+
+def test_a_process_that_never_starts_is_reported():
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+    sentence = fail(["tests/waiting.py", "1", "stuck_in_step"], REPO, RANK="0", **group)
+    assert sentence.startswith("error: not every process has started: ") and "1/2" in sentence

@@ -160,7 +160,7 @@ def test_evaluation_of_a_model_that_listens():
     result = run(Toy([f"i{k}" for k in range(9)]), Ears(), num_visual=5)  # the last batch holds one
     assert [item["id"] for item in result.items] == [f"i{k}" for k in range(9)]
     assert result.summary()["ciou"] == 1 and result.summary()["n"] == 9
-    assert result.summary()["audio_free"]["whole_image"]["auc"] == pytest.approx(0.275)  # IoU 0.25: 6 thresholds of 21
+    assert result.summary()["baselines"]["whole_image"]["auc"] == pytest.approx(0.275)  # IoU 0.25: 6 thresholds of 21
     assert result.by_rule("median")["ciou"] == 1 and result.by_rule("median")["predicted_area"] == 0.5  # a tie of 3/4
     assert result.by_rule("median")["mean_iou"] == pytest.approx(result.by_rule("median")["oracle"]["mean_iou"])
     assert result.by_rule("adaptive")["mean_iou"] == pytest.approx(1, abs=0.1)

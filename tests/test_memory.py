@@ -26,7 +26,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_the_next_tensor_gets_the_pages_of_the_one_before():
     """Tensors of 64 MiB, each freed before the next: how many pages the kernel had to give for twenty."""
     faults = {
-        how: int(subprocess.run([sys.executable, "-c", PROBE, how], cwd=REPO, check=True, capture_output=True).stdout)
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", PROBE, how], cwd=REPO, check=True, capture_output=True, timeout=120
+            ).stdout
+        )
         for how in ("kept", "default")
     }
     pages = 2**26 // resource.getpagesize()

@@ -180,4 +180,4 @@ def test_saving_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
 def test_torchvision_imports_in_a_fresh_process():
     """Whatever build of torch is beside it; only through the one place that may import it."""
     code = "from models.torchvision_ops import torchvision; from torchvision.transforms import v2; v2.Resize(4)"
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True, timeout=120)

@@ -104,6 +104,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.timeout(1500)  # a dozen programs
 def test_commands_run_in_the_order_of_the_readme(workplace, custom, datasets):
     (workplace / "Datasets").unlink()
     shutil.copytree(datasets, workplace / "Datasets")

@@ -1,4 +1,4 @@
-"""Every threshold rule against the slow procedure written from its definition, and predictions without a model."""
+"""Every threshold rule against the slow procedure written from its definition, and the baselines without a model."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dataset.benchmarks.annotations import GT_SIZE, read_ids, vggss_boxes, vggss_map
-from utils.evaluation.baselines import AUDIO_FREE, ORACLE, gaussian_map, score_predictors
+from utils.evaluation.baselines import BASELINES, ORACLE, gaussian_map, score_baselines
 from utils.evaluation.metrics import ciou, consensus_iou, min_max, success_auc
 from utils.evaluation.thresholds import COLUMNS, PIXELS, RULES, SWEEP, WIDTH, GroundTruth, choose, score_maps
 
@@ -77,8 +77,8 @@ def test_the_sweep_takes_one_threshold_for_the_whole_set():
 def test_predictors_are_their_definitions():
     _, gt = make_maps(6, seed=1)
     truth = GroundTruth(gt)
-    scores = score_predictors(truth)
-    assert set(scores) == {*AUDIO_FREE, ORACLE}
+    scores = score_baselines(truth)
+    assert set(scores) == {*BASELINES, ORACLE}
     square = np.zeros((GT_SIZE, GT_SIZE), bool)
     square[33:191, 33:191] = True  # 158 pixels: the whole square nearest to half of the image
     expected = {
@@ -98,12 +98,15 @@ def test_predictors_are_their_definitions():
         ):
             assert one == pytest.approx(other, abs=2e-3)  # what ties exactly differs by rounding
     assert choose(scores["centred_disc"], "fixed0.6")[1] == pytest.approx(0.5)
+    for name, ring in (("centred_square", 892), ("centred_disc", 16)):  # a threshold covers its share, to half a ring
+        assert scores[name][:, 1, COLUMNS["sweep"]] == pytest.approx(np.tile(1 - SWEEP, (6, 1)), abs=ring / 2 / PIXELS)
+        assert (scores[name][:, :, COLUMNS["fixed0.6"]] == scores[name][:, :, COLUMNS["median"]]).all()
 
 
 def test_no_map_beats_the_oracle():
     heat, gt = make_maps(20)
     truth = GroundTruth(gt)
-    oracle = score_predictors(truth)[ORACLE]
+    oracle = score_baselines(truth)[ORACLE]
     for candidate in (heat, min_max(gt + heat / 9), gt):
         scores = score_maps(candidate, truth)
         assert (scores[:, 0] <= oracle[:, 0] + 1e-6).all()
@@ -121,7 +124,7 @@ def public_scores():
 
     def of(name, sigma=80):
         gt = np.stack([vggss_map(boxes[item_id]["bbox"]) for item_id in read_ids(PUBLIC / name)])
-        parts = [score_predictors(GroundTruth(gt[i : i + 64]), sigma) for i in range(0, len(gt), 64)]
+        parts = [score_baselines(GroundTruth(gt[i : i + 64]), sigma) for i in range(0, len(gt), 64)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     return of

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, fail, run, start
+from conftest import TINY, fail, finish, run, start
 from scipy.io import wavfile
 
 from models.weights import sha256
-from utils.evaluation.baselines import AUDIO_FREE
+from utils.evaluation.baselines import BASELINES
 from utils.evaluation.thresholds import RULES
 
 
@@ -30,7 +30,7 @@ def test_the_story_from_nothing_to_results(workplace):
     log = read_log(folder)
     assert [line["epoch"] for line in log] == [0, 1, 2]
     assert all("loss" in line for line in log[1:]) and "test" in log[0] and "test" not in log[1]
-    assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["audio_free"]) == set(AUDIO_FREE)
+    assert log[2]["test"]["n"] == 6 and set(log[2]["test"]["baselines"]) == set(BASELINES)
     assert json.loads((folder / "args.json").read_text())["arguments"]["train_from_scratch"] == 1
     for name in ("last.pth", "best.pth", "frame_best.pth", "sound_best.pth", "curves.png", "summary.json"):
         assert (folder / name).stat().st_size > 100
@@ -88,11 +88,11 @@ def test_ctrl_c_leaves_a_run_that_goes_on_as_if_nothing_had_been(workplace):
     flags = f"{TINY} --num_epoch 4 --eval_epoch 4 --batch_size_per_gpu 4"
     process = start(f"main.py {flags} --ckpt stopped", workplace)
     while not (workplace / "stopped" / "last.pth").exists():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, finish(process, 10)
         time.sleep(0.1)
     time.sleep(3)  # somewhere in the first epochs
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=120)
+    output, errors = finish(process, 120)
     assert process.returncode == 0, errors
     line = output.strip().splitlines()[-1]
     assert "--resume" in line, output

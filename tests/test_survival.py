@@ -1,17 +1,15 @@
 """Runs that are killed, stopped, starved or fed nonsense go on, or say what is wrong. The networks are small."""
 
 import json
-import os
 import random
 import signal
 import time
 from argparse import Namespace
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import fail, run, start
+from conftest import fail, finish, run, signal_all, start
 
 from models.weights import load
 from utils.training.checkpoint import save
@@ -45,21 +43,10 @@ def wait_for_checkpoints(process, path, count):
     """Until a process has written last.pth so many times."""
     seen, before = 0, path.stat().st_mtime_ns if path.exists() else 0
     while seen < count:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, finish(process, 10)
         now = path.stat().st_mtime_ns if path.exists() else 0
         seen, before = seen + (now != before), now
         time.sleep(0.002)
-
-
-def send_to_all(process, number):
-    """A signal to a process and all that descend from it, as a cluster does; torchrun's have their own sessions."""
-    everyone = [process.pid]
-    for pid in everyone:
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            everyone += map(int, children.read_text().split())
-    for pid in everyone:
-        with suppress(ProcessLookupError):  # its parent, signalled before, has ended it
-            os.kill(pid, number)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -74,8 +61,8 @@ def test_killed_and_stopped_at_random_moments_it_ends_as_if_undisturbed(case, pl
         process = start(f"{command} --ckpt {folder.name} {'--resume' * bool(positions)}", place, processes)
         wait_for_checkpoints(process, folder / "last.pth", draw.randint(2, 14))
         time.sleep(draw.uniform(0, 0.05))
-        send_to_all(process, number)
-        output, errors = process.communicate(timeout=60)
+        signal_all(process, number)
+        output, errors = finish(process, 60)
         positions.append(torch.load(folder / "last.pth")["position"])
         if number == signal.SIGTERM:
             assert process.returncode == (143 if processes == 1 else 1), errors  # torchrun itself ends with 1
@@ -121,7 +108,7 @@ def test_a_run_that_died_before_its_summary_writes_it_and_goes_on_with_another_o
 
 def test_a_failing_rank_ends_the_run_with_its_message(place):
     process = start(f"{SMALL} --batch_size_per_gpu 2 --workers 0 --ckpt broken", place, 2, SMALL_BREAKS="rank")
-    errors = process.communicate(timeout=60)[1]
+    errors = finish(process, 60)[1]
     assert process.returncode != 0 and "error: frame 7 is broken: prepare it again" in errors
     assert "lost another one" in errors and "Traceback" not in errors.partition("torch/distributed")[0]
 

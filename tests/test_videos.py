@@ -256,7 +256,7 @@ def test_killed_at_any_moment_and_resumed(tmp_path):
         )
         time.sleep(rng.uniform(0.3, 1.1) * length)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.wait(timeout=60)
         for path in set_folder.glob("*.h5"):  # what has its name is whole
             with h5py.File(path) as file:
                 assert len(next(iter(file.values()))) in (5, 3)

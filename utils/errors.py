@@ -1,4 +1,4 @@
-"""What goes wrong is said in one sentence: what, where, what to do."""
+"""Expected errors end a program with one sentence: what is wrong, where, and what to do."""
 
 import contextlib
 import sys

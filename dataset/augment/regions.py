@@ -1,10 +1,10 @@
-"""Pseudo masks: label maps that cut a frame into regions without any training (SACL, step 1)."""
+"""Region maps: label maps of the regions of a frame, without any training (SACL, step 1)."""
 
 import numpy as np
 from skimage.segmentation import felzenszwalb
 
 
-def felzenszwalb_regions(frame):
+def felzenszwalb_regions(frame: np.ndarray) -> np.ndarray:
     """Felzenszwalb-Huttenlocher segments of a frame, with SACL's settings.
 
     frame: (256, 256, 3) uint8 RGB. Returns (256, 256) uint8 labels from 0; min_size 1000 allows at most 65 of them.
@@ -12,7 +12,7 @@ def felzenszwalb_regions(frame):
     return felzenszwalb(frame, scale=1000, sigma=0.5, min_size=1000).astype(np.uint8)
 
 
-def grid_regions(size, grid, rng):
+def grid_regions(size: int, grid: int, rng: np.random.Generator) -> np.ndarray:
     """A grid x grid chessboard of randomly permuted labels 0 ... grid^2 - 1 (the paper's ablation).
 
     size: side of the map in pixels; rng: numpy.random.Generator. Returns (size, size) uint8. Rows and columns

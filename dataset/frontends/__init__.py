@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.frontends.log_mel import log_mel_patches, scale
+from dataset.frontends.spectrogram import log_spectrogram
 
-__all__ = ["FRONT_ENDS", "FrontEnd", "log_mel_patches", "scale"]
+__all__ = ["FRONT_ENDS", "FrontEnd", "log_mel_patches", "log_spectrogram", "scale"]
 
 
 class FrontEnd(NamedTuple):
@@ -31,4 +32,6 @@ def _scaled_log_mel(waveform):
 FRONT_ENDS = {
     # VGGish's log-mel patches of the scaled waveform, as SACL and SSPL read them.
     "log_mel": FrontEnd("spects", 3, (3, 1, 96, 64), _scaled_log_mel),
+    # The log spectrogram of EZ-VSL, SLAVC and FNAC.
+    "spectrogram": FrontEnd("spectrograms", 3, (1, 257, 200), log_spectrogram),
 }

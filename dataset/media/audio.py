@@ -6,8 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from scipy.io import wavfile
-from scipy.signal import resample_poly
 
 RATE = 16000  # samples a second, VGGish's
 SECONDS = 3
@@ -86,6 +84,8 @@ def resample(waveform, rate):
     """(n,) float32 at any rate -> at 16 kHz."""
     if rate == RATE or len(waveform) == 0:
         return waveform
+    from scipy.signal import resample_poly  # late: it costs 0.5 s, which --help need not take
+
     ratio = Fraction(RATE, rate)
     return resample_poly(waveform, ratio.numerator, ratio.denominator).astype(np.float32)
 
@@ -105,6 +105,8 @@ def _reading(path):
 
 def _read_wav(path):
     """Rate and mono float32 samples of a PCM or float WAV file."""
+    from scipy.io import wavfile  # late: it costs 0.2 s
+
     rate, samples = wavfile.read(path)
     if samples.dtype == np.uint8:  # 8-bit WAV is unsigned around 128
         samples = samples.astype(np.float32) / 128 - 1

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic file writes."""
 
 import os
 from contextlib import contextmanager
@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path, mode, **options):
-    """Opens a file so that `path` holds the old one or the whole new one, whatever happens meanwhile."""
+def replacing(path: str | Path, mode: str, **options):
+    """Opens a temporary file that replaces `path` at the end: a crash leaves the old file, or the whole new one."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -16,11 +16,12 @@ def replacing(path, mode, **options):
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        partial.unlink(missing_ok=True)  # half a file is of no use, and takes space that may be what was missing
+        partial.unlink(missing_ok=True)  # half a file is of no use, and a full disk may be the reason
         raise
     os.replace(partial, path)
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file atomically."""
     with replacing(path, "w") as file:
         file.write(text)

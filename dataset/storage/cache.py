@@ -54,7 +54,7 @@ def _free_shared_memory():
     return shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else float("inf")
 
 
-def free_memory():
+def free_memory() -> int:
     """Bytes that this process may still take: what the machine has free, or its control group's limit if less is left.
 
     0 where the system does not tell.

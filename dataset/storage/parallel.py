@@ -2,6 +2,7 @@
 
 import signal
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from dataset.storage.workers import worker_context
 LIMIT = 300  # seconds for one item: a 10 s clip takes a fraction of one, and a film of two hours still ends
 
 
-def map_in_order(function, items, workers, crashed=None):
+def map_in_order(function: Callable, items: Iterable, workers: int, crashed: Callable | None = None) -> Iterator:
     """Yields function(item) for each item, in order, from `workers` processes (0: in this one).
 
     Only a few items a worker are under way at any time, so that memory does not grow with the number of items. Where

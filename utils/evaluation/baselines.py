@@ -1,105 +1,65 @@
-"""Predictions without any model, scored under the same rules: the floor, and the ceiling, of every table."""
+"""Baselines without a model, scored by the same rules: the lower end, and the upper end, of every table."""
+
+from functools import cache
 
 import numpy as np
 
 from dataset.benchmarks.annotations import GT_SIZE
 from utils.evaluation.metrics import min_max
-from utils.evaluation.thresholds import COLUMNS, PIXELS, SWEEP, WIDTH, as_scores
+from utils.evaluation.thresholds import COLUMNS, PIXELS, SWEEP, WIDTH, GroundTruth, as_scores, score_maps
 
-AUDIO_FREE = ("whole_image", "centred_square", "centred_disc", "centred_gaussian")  # know neither image nor sound
-ORACLE = "oracle"  # knows the ground truth: the best that the rule allows
+BASELINES = ("whole_image", "centred_square", "centred_disc", "centred_gaussian")  # use neither the image nor the sound
+ORACLE = "oracle"  # uses the ground truth: the best score that a rule allows
 SIGMA = 80  # pixels, of the Gaussian
 
-ADAPTIVE = COLUMNS["adaptive"].start
-_offset = np.arange(GT_SIZE) - (GT_SIZE - 1) / 2
+# Rules that do not say how large a region without heat values is: the baselines take half of the image.
+HALF = [COLUMNS[rule].start for rule in ("fixed0.5", "fixed0.6", "median")]
+HALF.append(COLUMNS["sweep"].start + int(np.argmax(SWEEP == 0.5)))
 
 
-def gaussian_map(sigma):
-    """A Gaussian of `sigma` pixels in the middle: (224, 224) in [0, 1], min-max."""
-    return min_max(np.exp((np.square(_offset)[:, None] + np.square(_offset)) / (-2 * sigma**2)))
+def gaussian_map(sigma: float) -> np.ndarray:
+    """A centred Gaussian of `sigma` pixels as a heat map: (224, 224) in [0, 1], min-max."""
+    offset = np.arange(GT_SIZE) - (GT_SIZE - 1) / 2
+    return min_max(np.exp((np.square(offset)[:, None] + np.square(offset)) / (-2 * sigma**2)))
 
 
-class Nested:
-    """Regions that grow from the centre ring by ring, the same in every image.
+def percentile_map(distance: np.ndarray) -> np.ndarray:
+    """Heat that falls with a distance (224, 224), such that the region value >= t covers the share 1 - t of the image.
 
-    distance: (224, 224), equal in a ring. whole: rings are taken whole, by the nearest area (a square is a box, of
-    whole pixels); else the outermost one in part, as in rules.take_top.
+    Pixels at the same distance are one ring. A ring is above a threshold if most of its pixels should be.
     """
-
-    def __init__(self, distance, whole):
-        self.order = np.argsort(distance, axis=None, kind="stable")
-        self.ends = np.append(0, np.cumsum(np.unique(distance, return_counts=True)[1]))  # areas of 0, 1, 2, ... rings
-        self.whole = whole
-
-    def held(self, truth):
-        """Pixels of each code in the innermost 0, 1, 2, ... rings: (B, rings + 1, 3)."""
-        code = np.take(truth.code, self.order, axis=1)
-        twice, some = (np.add.reduceat(part, self.ends[:-1], axis=1, dtype=np.int32) for part in (code, code > 0))
-        held = np.zeros((len(code), len(self.ends), 3))
-        np.cumsum(
-            np.stack([np.diff(self.ends) - some, 2 * some - twice, twice - some], axis=-1), axis=1, out=held[:, 1:]
-        )
-        return held
-
-    def take(self, areas, held):
-        """Pixels of each code in the regions of these areas, (B, k) pixels -> (B, k, 3)."""
-        ring = np.clip(np.searchsorted(self.ends, areas), 1, None)
-        part = (areas - self.ends[ring - 1]) / np.diff(self.ends)[ring - 1]
-        part = (part.round() if self.whole else part)[..., None]
-        rows = np.arange(len(held))[:, None]
-        return (1 - part) * held[rows, ring - 1] + part * held[rows, ring]
+    _, ring, size = np.unique(distance, return_inverse=True, return_counts=True)
+    return 1 - ((np.cumsum(size) - size / 2) / PIXELS)[ring.reshape(distance.shape)]
 
 
-NESTED = {
-    "centred_square": Nested(np.maximum(np.abs(_offset)[:, None], np.abs(_offset)), whole=True),
-    "centred_disc": Nested(np.square(_offset)[:, None] + np.square(_offset), whole=False),
-}
+@cache
+def centred_maps(sigma: float) -> np.ndarray:
+    """Heat maps of the square, the disc and the Gaussian, the same for every image: (3, 1, 224, 224) float32."""
+    offset = np.abs(np.arange(GT_SIZE) - (GT_SIZE - 1) / 2)
+    square, disc = np.maximum(offset[:, None], offset), np.square(offset)[:, None] + np.square(offset)
+    return np.array([percentile_map(square), percentile_map(disc), gaussian_map(sigma)], np.float32)[:, None]
 
 
-def areas_of_half():
-    """Pixels that a centred region predicts, by column: half of the image wherever the rule does not say (a region of
-    yes and no passes every fixed threshold unchanged), 5 % ... 95 % in the sweep. The adaptive column is filled later.
-    """
-    areas = np.full(WIDTH, PIXELS // 2)
-    areas[COLUMNS["sweep"]] = np.round(SWEEP * PIXELS).astype(int)
-    return areas
-
-
-def areas_of_gaussian(sigma):
-    """The same for a heat map that is a Gaussian."""
-    areas, heat = areas_of_half(), gaussian_map(sigma)
-    for rule, thresholds in (("fixed0.5", [0.5]), ("fixed0.6", [0.6]), ("sweep", SWEEP)):
-        areas[COLUMNS[rule]] = [np.count_nonzero(heat >= threshold) for threshold in thresholds]
-    return areas
-
-
-def score_predictors(truth, sigma=SIGMA):
-    """Scores (B, 2, WIDTH) as of rules.score_maps by name: those of AUDIO_FREE, and ORACLE."""
-    held = {name: nested.held(truth) for name, nested in NESTED.items()}
-
-    def grow(name, areas):
-        areas = np.tile(areas, (len(truth.area), 1))
-        areas[:, ADAPTIVE] = truth.area
-        return as_scores(NESTED[name].take(areas, held[name]), truth)
-
+def score_baselines(truth: GroundTruth, sigma: float = SIGMA) -> dict[str, np.ndarray]:
+    """Scores (B, 2, WIDTH) as of rules.score_maps by name: those of BASELINES, and ORACLE."""
+    square, disc, gaussian = (score_maps(heat, truth) for heat in centred_maps(sigma))
+    # The square of half of the image has whole rings (158 pixels a side), the disc's outermost ring counts in part.
+    for scores, rule in ((square, "fixed0.5"), (disc, "median")):
+        scores[:, :, HALF] = scores[:, :, COLUMNS[rule]]
     everything = np.repeat(truth.counts[:, None], WIDTH, axis=1).astype(float)
-    return {
-        "whole_image": as_scores(everything, truth),
-        "centred_square": grow("centred_square", areas_of_half()),
-        "centred_disc": grow("centred_disc", areas_of_half()),
-        "centred_gaussian": grow("centred_disc", areas_of_gaussian(sigma)),
-        ORACLE: as_scores(take_best(truth), truth),
-    }
+    scores = [as_scores(everything, truth), square, disc, gaussian, as_scores(take_best(truth), truth)]
+    return dict(zip([*BASELINES, ORACLE], scores, strict=True))
 
 
-def take_best(truth):
-    """Pixels of each code in the best region that a rule allows, (B, WIDTH, 3): those on which most annotators agree
-    first; where a rule wants more than were marked, others as well; where it leaves the choice, all that were marked.
+def take_best(truth: GroundTruth) -> np.ndarray:
+    """Pixels of each code in the best region that a rule allows, (B, WIDTH, 3).
+
+    The pixels on which most annotators agree come first. Where the rule fixes the area (median, adaptive), the region
+    has that area; elsewhere it is all that was marked.
     """
-    some = truth.counts[:, 1] + truth.counts[:, 2]
-    areas = np.repeat(some[:, None], WIDTH, axis=1)
+    areas = np.repeat(truth.counts[:, 1:].sum(axis=1)[:, None], WIDTH, axis=1)
     areas[:, COLUMNS["median"]] = PIXELS // 2
-    areas[:, ADAPTIVE] = truth.area
+    areas[:, COLUMNS["adaptive"]] = truth.area[:, None]
     ones = np.minimum(areas, truth.counts[:, 2:])
     halves = np.minimum(areas - ones, truth.counts[:, 1:2])
     return np.stack([areas - ones - halves, halves, ones], axis=-1).astype(float)

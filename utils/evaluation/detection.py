@@ -1,6 +1,9 @@
-"""Scores of sets in which some frames hold nothing that sounds, and of images in which several things do."""
+"""Scores for test sets with silent items, and for images with several sounding objects."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dataset.benchmarks.annotations import GT_SIZE
 from utils.evaluation.metrics import SUCCESS, own_areas
@@ -8,20 +11,20 @@ from utils.evaluation.metrics import SUCCESS, own_areas
 TOP = GT_SIZE * GT_SIZE // 4  # pixels whose mean is the confidence that something sounds
 
 
-def confidence(maps):
-    """How sure a map is that something sounds: the mean of its top quarter, (B, 224, 224) cosines -> (B,)."""
+def confidence(maps: np.ndarray) -> np.ndarray:
+    """Confidence that something sounds: the mean of a map's top quarter, (B, 224, 224) cosines -> (B,)."""
     flat = maps.reshape(len(maps), -1)
     return np.partition(flat, flat.shape[1] - TOP, axis=1)[:, -TOP:].mean(axis=1)
 
 
-def detection_scores(ious, confidences, sounding):
+def detection_scores(ious: ArrayLike, confidences: ArrayLike, sounding: ArrayLike) -> dict[str, float]:
     """AP, max-F1 and LocAcc as SLAVC's authors define them (Mo and Morgado, NeurIPS 2022), and stricter ones.
 
-    ious, confidences: (n,); sounding: (n,) bool, whether anything seen sounds. A thing is detected where the confidence
-    reaches a threshold: rightly where its IoU reaches 0.5. Published: a detection at the wrong place is a false alarm
-    but not a miss, so that the recall goes to 1 as the threshold falls, however bad the places are; AP leaves out the
-    surest item and the first piece of the recall; max-F1 tries eleven thresholds or so. In the stricter ones, named
-    *_misplaced_missed, a detection at the wrong place is a miss as well, and nothing else differs.
+    ious, confidences: (n,); sounding: (n,) bool, whether a visible object sounds. An item is detected if its confidence
+    reaches a threshold; the detection is correct if its IoU reaches 0.5. Published: a misplaced detection is a false
+    positive but no false negative, so the recall goes to 1 as the threshold falls, even for random places; AP leaves
+    out the most confident item and the first segment of the recall; max-F1 tries about eleven thresholds. The stricter
+    scores, *_misplaced_missed, count a misplaced detection as a false negative too; nothing else differs.
     """
     ious, confidences, sounding = np.asarray(ious), np.asarray(confidences), np.asarray(sounding, bool)
     ordered = np.sort(confidences)
@@ -40,7 +43,7 @@ def detection_scores(ious, confidences, sounding):
 
 
 def _curve(thresholds, ious, confidences, sounding, misplaced_missed):
-    """Precision and recall at each of (t,) thresholds; 1 where nothing is detected, or nothing there to detect."""
+    """Precision and recall at each of (t,) thresholds; 1 where the denominator is 0."""
     detected = confidences >= thresholds[:, None]
     right = (detected & sounding & (ious >= SUCCESS)).sum(axis=1)
     found = sounding.sum() if misplaced_missed else right + (~detected & sounding).sum(axis=1)
@@ -49,12 +52,12 @@ def _curve(thresholds, ious, confidences, sounding, misplaced_missed):
     return precision, np.divide(right, found, out=ones, where=found > 0)
 
 
-def interactive_scores(ious, groups):
+def interactive_scores(ious: np.ndarray, groups: Sequence[str]) -> dict[str, float]:
     """IIoU and IAUC (Senocak et al., "Sound source localization is all about cross-modal alignment", ICCV 2023): an
-    image counts where the least well localised of its sounding things does.
+    image scores the lowest IoU of its sounding objects.
 
-    ious: (n,); groups: (n,) names of images. iiou, iauc are over the images with several things, *_with_single, as
-    published, over all.
+    ious: (n,); groups: (n,) names of images. iiou, iauc are over the images with several objects; *_with_single are
+    over all, as published.
     """
     names, image = np.unique(groups, return_inverse=True)
     worst = np.ones(len(names))

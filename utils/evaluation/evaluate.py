@@ -13,7 +13,7 @@ from dataset.benchmarks.test_sets import collate
 from dataset.media.image import denormalise
 from dataset.storage.workers import worker_options
 from utils import distributed
-from utils.evaluation.baselines import AUDIO_FREE, ORACLE, score_predictors
+from utils.evaluation.baselines import BASELINES, ORACLE, score_baselines
 from utils.evaluation.detection import confidence, detection_scores, interactive_scores
 from utils.evaluation.metrics import min_max, summarise_all
 from utils.evaluation.segmentation import frame_scores, segmentation_scores
@@ -30,7 +30,7 @@ class Evaluation:
     image), similarity (h, w) as the model gave it; class, sounding, group and video, None where the set does not tell;
     where it tells what sounds, confidence; of a video's frame f_curve and frame_iou (segmentation.py); and of an
     Illustrated test set illustration (utils/report).
-    scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of AUDIO_FREE, ORACLE, and the maps of an
+    scores: (n, 2, WIDTH) as of rules.score_maps by predictor: "model", those of BASELINES, ORACLE, and the maps of an
     ObjectPrior where there is one.
     missing: {"id", "error"} of the others. pictures: for the first items, id, iou, frame (size, size, 3) uint8,
     heat (224, 224) in [0, 1], gt_map (224, 224).
@@ -42,8 +42,8 @@ class Evaluation:
     pictures: list
 
     def summary(self, rules=()):
-        """Named numbers: the scores by the first of the rules (HEADLINE where none is named), what the audio-free
-        predictors and the oracle reach, and what is amiss; under "rules" the scores by each rule that is named."""
+        """Named numbers: the scores by the first of the rules (HEADLINE where none is named), what the baselines
+        and the oracle reach, and what is amiss; under "rules" the scores by each rule that is named."""
         by_rule = {rule: self.by_rule(rule) for rule in rules or [HEADLINE]}
         return {
             **next(iter(by_rule.values())),
@@ -64,7 +64,7 @@ class Evaluation:
             if threshold is not None and name != ORACLE:  # the oracle's region is the boxes', whatever the threshold
                 numbers[name]["threshold"] = threshold
         by_rule = {"rule": rule, "predicted": RULES[rule], **numbers.pop("model"), ORACLE: numbers.pop(ORACLE)}
-        by_rule["audio_free"] = {name: numbers.pop(name) for name in AUDIO_FREE}
+        by_rule["baselines"] = {name: numbers.pop(name) for name in BASELINES}
         if numbers:
             by_rule["object_guided"] = numbers  # with another network's help: not the model's score
         if not sounding.all():
@@ -90,11 +90,11 @@ def build_test_loader(test_set, batch_size, workers):
 
 
 @torch.no_grad()
-def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(), prior=None):
+def evaluate(model, loader, device, num_visual=0, skip_missing=False, sound_tests=(), prior=None):
     """Scores `model` on a loader of build_test_loader, in float32, by all RULES at once.
 
-    num_visual: how many items to keep pictures of, from the first on. probes: of build_probes, to be shown the encoded
-    images. prior: an ObjectPrior, whose maps are scored as well. Raises ValueError with the item's name where one is
+    num_visual: how many items to keep pictures of, from the first on. sound_tests: of build_sound_tests, updated with
+    each batch. prior: an ObjectPrior, whose maps are scored as well. Raises ValueError with the item's name where one is
     missing or cannot be read, unless skip_missing, and where a similarity is not finite.
     """
     model.eval()
@@ -104,13 +104,14 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, probes=(),
     labels = loader.dataset.benchmark
     rows, missing, pictures = [], [], []
     for batch, failed in tqdm(loader, desc="evaluate", unit="batch", leave=False, disable=not distributed.is_main()):
+        distributed.report(f"evaluation, item {len(rows) + len(missing)} of {len(loader.sampler)}")
         if failed and not skip_missing:
             raise ValueError(f"{failed[0]['id']}: {failed[0]['error']} (--skip_missing leaves such items out)")
         missing += failed
         if batch is None:
             continue
         ids, image, gt = batch["id"], batch["image"].to(device), batch["gt_map"].numpy()
-        similarity = localize(model, image, batch["audio"].to(device), batch["index"].tolist(), probes)
+        similarity = localize(model, image, batch["audio"].to(device), batch["index"].tolist(), sound_tests)
         maps = enlarge(similarity, ids)
         heat = min_max(maps)
         scored = score(ids, heat, gt, prior.refine(image, heat) if prior else {})
@@ -138,14 +139,14 @@ def check_complete(test_set):
         )
 
 
-def localize(model, image, audio, places, probes):
-    """The model's maps (B, h, w); probes, where there are any, see the images' features on the way."""
-    if not probes:
+def localize(model, image, audio, indices, sound_tests):
+    """The model's maps (B, h, w); updates the sound tests with the encoded images."""
+    if not sound_tests:
         return model.localize(image, audio)
     vision = model.encode_image(image)
     similarity = model.similarity(vision, model.encode_sound(audio))
-    for probe in probes:
-        probe.look(places, vision, similarity)
+    for test in sound_tests:
+        test.update(indices, vision, similarity)
     return similarity
 
 
@@ -181,7 +182,7 @@ def score(ids, heat, gt, others=()):
     heat, gt (B, 224, 224), others: further heat maps by name -> list of dicts."""
     truth = GroundTruth(gt)
     scores = {name: score_maps(maps, truth) for name, maps in {"model": heat, **dict(others)}.items()}
-    scores |= score_predictors(truth)
+    scores |= score_baselines(truth)
     headline = choose(scores["model"], HEADLINE)[0]
     marked = truth.counts[:, 1:].sum(axis=1)
     return [

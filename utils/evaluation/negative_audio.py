@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.metrics import auc
 from torch.nn.functional import interpolate
 
 from dataset.benchmarks.annotations import GT_SIZE
@@ -28,7 +27,7 @@ class NegativeAudio:
     """Maps under silence, white noise and the sound of another clip, none of which should point at anything (Juanola et
     al., "A critical assessment of visual sound source localization models including negative audio", 2024).
 
-    sounds: of encode_sounds. seed: of the noises and of who hears whom (see ShuffledSounds).
+    sounds: of encode_sounds. seed: of the noises and of the other clips (see ShuffledSounds).
     """
 
     name = "negative_audio"
@@ -44,19 +43,19 @@ class NegativeAudio:
         self.donors = ShuffledSounds(test_set, seed).donors
         self.rows = []
 
-    def look(self, places, vision, similarity):
-        """places: (B,) indices of items; vision: their encoded images; similarity (B, h, w) with their own sounds."""
+    def update(self, indices, vision, similarity):
+        """indices: (B,) of items. vision: their encoded images. similarity: (B, h, w) with their own sounds."""
         negative = {
-            "silence": self.silence.expand(len(places), -1),
-            "noise": self.noises[[place % NOISES for place in places]],
-            "other_clip": self.sounds[[self.donors[place] for place in places]],
+            "silence": self.silence.expand(len(indices), -1),
+            "noise": self.noises[[index % NOISES for index in indices]],
+            "other_clip": self.sounds[[self.donors[index] for index in indices]],
         }
         maps = [similarity, *(self.model.similarity(vision, negative[kind]) for kind in NEGATIVE)]
-        for place, row in zip(places, torch.stack(maps, dim=1).float().cpu(), strict=True):
-            if not self.labels.sounding or self.labels.sounding[place]:
-                self.rows.append((place, row))
+        for index, row in zip(indices, torch.stack(maps, dim=1).float().cpu(), strict=True):
+            if not self.labels.sounding or self.labels.sounding[index]:
+                self.rows.append((index, row))
 
-    def summary(self):
+    def compute(self) -> dict:
         """By each of UNIVERSAL thresholds, one number for the whole set in the cosine's own units: threshold, and by
         sound share, the mean share of pixels above it, and share_auc, the area under the curve of items whose share is
         at most 0, 0.05, ..., 1; for the items' own sounds what they score with it; f, the harmonic mean of that cIoU
@@ -92,7 +91,7 @@ def negative_scores(shares, ious, unread):
         numbers[kind] = {
             "share": float(share.mean()),
             "share_95": [float(low), float(high)],
-            "share_auc": float(auc(THRESHOLDS, (share[:, None] <= THRESHOLDS).mean(axis=0))),
+            "share_auc": float(np.trapezoid((share[:, None] <= THRESHOLDS).mean(axis=0), THRESHOLDS)),
             "f": float(2 * quiet * right / (quiet + right)) if quiet + right else 0.0,
         }
     return numbers

@@ -1,33 +1,32 @@
 """Object-guided localisation (Mo and Morgado, "Localizing visual sounds the easy way", ECCV 2022): a map of what looks
 like an object, from ImageNet features and without any sound, blended with the model's map."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from models.torchvision_ops import torchvision
 from models.weights import RESNET_URL, load_weights
 from utils.evaluation.metrics import min_max
 
 
 class ObjectPrior(nn.Module):
-    """alpha: weight of the model's map, 0.4 in the paper; weights: file of the published ImageNet ResNet-18."""
+    """alpha: weight of the model's map, 0.4 in the paper. weights: file of the published ImageNet ResNet-18."""
 
-    def __init__(self, alpha, weights):
+    def __init__(self, alpha: float, weights: str):
         super().__init__()
-        self.alpha = alpha
-        self.net = torchvision.models.resnet18()
-        load_weights(self.net, weights, f"{RESNET_URL}, or test without --ogl")
-        self.net.avgpool = self.net.fc = nn.Identity()  # flattens (512, h, w), whose size the input decides
+        from models.resnet import ResNet18  # late: torchvision costs 1.6 s, which other tests need not take
+
+        self.alpha, self.net = alpha, ResNet18()
+        load_weights(self.net, weights, f"{RESNET_URL}, or test without --ogl", unused=["fc."])
         self.eval()
 
-    def forward(self, image):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Mean absolute feature of each place: (B, 3, H, W), ImageNet-normalised -> (B, H / 32, W / 32)."""
-        features = self.net(image).view(len(image), 512, -(-image.shape[2] // 32), -(-image.shape[3] // 32))
-        return features.abs().mean(dim=1)
+        return self.net(image).abs().mean(dim=1)
 
     @torch.no_grad()
-    def refine(self, image, heat):
+    def refine(self, image: torch.Tensor, heat: np.ndarray) -> dict[str, np.ndarray]:
         """Heat maps (B, h, w) NumPy in [0, 1] by name: object_prior alone, and its blend with `heat`, min-max again."""
         objects = interpolate(self(image)[:, None], heat.shape[1:], mode="bilinear")[:, 0].cpu().numpy()
         prior = min_max(objects)

@@ -27,18 +27,18 @@ class Retrieval:
         self.model, self.sounds, self.rows = model, sounds[self.gallery], []
         self.names = [labels.sounds[place] for place in self.gallery]
 
-    def look(self, places, vision, similarity):
-        """As NegativeAudio.look."""
+    def update(self, indices, vision, similarity):
+        """As NegativeAudio.update."""
         wanted = set(self.gallery)
-        for place, image in zip(places, vision, strict=True):
-            if place in wanted:
+        for index, image in zip(indices, vision, strict=True):
+            if index in wanted:
                 maps = [
                     self.model.similarity(image.expand(len(part), *image.shape), part)
                     for part in self.sounds.split(PAIRS)
                 ]
-                self.rows.append((place, torch.cat(maps).flatten(1).amax(dim=1).float().cpu().numpy()))
+                self.rows.append((index, torch.cat(maps).flatten(1).amax(dim=1).float().cpu().numpy()))
 
-    def summary(self):
+    def compute(self) -> dict:
         """Shares of queries by direction: {"n", "image_to_sound": {"r1", "r5", "r10"}, "sound_to_image": ...}, n being
         the gallery's readable items."""
         rows = dict(distributed.gather_lists(self.rows))

@@ -1,4 +1,6 @@
-"""AVSBench's scores of a video's frames by masks (Zhou et al., "Audio-visual segmentation", ECCV 2022)."""
+"""AVSBench's scores of video frames against masks (Zhou et al., "Audio-visual segmentation", ECCV 2022)."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -7,10 +9,10 @@ from utils.evaluation.metrics import bootstrap
 from utils.evaluation.thresholds import PIXELS
 
 BETA2 = 0.3  # beta squared: precision counts more than recall
-THRESHOLDS = torch.linspace(0, 1, 255).numpy()  # torch's, as its authors': NumPy rounds two of them otherwise
+THRESHOLDS = torch.linspace(0, 1, 255).numpy()  # of torch, as in AVSBench: NumPy rounds two of them otherwise
 
 
-def frame_scores(heat, gt):
+def frame_scores(heat: np.ndarray, gt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How well each of (B, 224, 224) heat maps in [0, 1] fits its mask, where gt is not 0.
 
     Returns (B, 255), F at each of THRESHOLDS (value >= threshold), NaN where the mask is empty; and (B,), the IoU of
@@ -32,13 +34,13 @@ def _at_least(level):
     return np.bincount(level, minlength=len(THRESHOLDS) + 1)[::-1].cumsum()[-2::-1]
 
 
-def segmentation_scores(curves, ious, videos):
+def segmentation_scores(curves: np.ndarray, ious: np.ndarray, videos: Sequence[str]) -> dict:
     """mIoU and F of all frames: curves (n, 255) and ious (n,) of frame_scores, videos (n,) names.
 
-    f_best_of_video: as the official test program has it, which puts a video's frames into a batch and takes each
-    batch's best threshold; a video without any mask counts 0. f_best_of_set: the best threshold for the whole set;
-    frames without a mask are left out. The first is the higher one by what so many more oracles add. The 95 % intervals
-    resample videos, as frames of one are much alike.
+    f_best_of_video: the best threshold of each video, as in the official test program, whose batches are videos; a
+    video without any mask counts 0. f_best_of_set: the best threshold of the whole set, without the frames that have no
+    mask. The first is higher, as it chooses more thresholds on the test set. The 95 % intervals resample videos,
+    because frames of one video are similar.
     """
     masked = ~np.isnan(curves[:, 0])
     numbers = {"frames": len(ious), "frames_with_mask": int(masked.sum())}

@@ -1,241 +1,239 @@
-// The gallery: which items, on which page; their tiles, the opened item, the sound. Only what is shown is decoded.
+"use strict";
+// The gallery and the opened item. Ids and classes only become text. Items are decoded when they are shown.
 
+const SIDE = 224; // pixels a side of heat maps and ground truth
 const PER_PAGE = 24;
+const byId = (id) => document.getElementById(id);
+const data = JSON.parse(byId("data").textContent); // columns, worst item first
 const player = byId("player");
 const dialog = byId("item");
-const state = { order: [], page: 0, chosen: 0, tiles: new Map(), opened: null, wanted: null, playing: null, turn: 0 };
-const total = items.id.length;
-const rules = Object.keys(items.ious);
+let order = []; // indices of the items that fit the controls
+let page = 0;
+let opened = null; // index of the item in the dialog
+let playing = null; // index of the item whose sound the player has
 
-const compare = (column, sign = 1) => (a, b) => sign * (column[a] < column[b] ? -1 : column[a] > column[b] ? 1 : 0) || a - b;
-const ORDERS = {
-  worst: (a, b) => (iouOf(a) ?? 2) - (iouOf(b) ?? 2) || a - b, // where nothing sounds, last
-  best: (a, b) => (iouOf(b) ?? -1) - (iouOf(a) ?? -1) || a - b,
-  class: compare(items.class),
-  small: compare(items.share),
-  large: compare(items.share, -1),
-  id: compare(items.id),
-};
-
-const areaOf = (i) => items.areas[byId("rule").value][i];
-const viewOf = (i) => ({
-  opacity: byId("opacity").value / 100,
-  truth: byId("show-gt").checked,
-  region: byId("show-region").checked ? areaOf(i) : null,
-});
-const iouOf = (i) => items.ious[byId("rule").value][i];
-
-function select() {
-  const wanted = byId("search").value.trim().toLowerCase();
-  const name = byId("class").value;
-  state.order = [];
-  for (let i = 0; i < total; i++) {
-    if (name && items.class[i] !== name) continue;
-    if (wanted && !items.id[i].toLowerCase().includes(wanted)) continue;
-    state.order.push(i);
-  }
-  state.order.sort(ORDERS[byId("order").value]);
-  showPage(0);
-}
-
-function showClass(name) {
-  byId("class").value = name;
-  select();
-  byId("gallery").scrollIntoView();
-}
-
-const pages = () => Math.max(1, Math.ceil(state.order.length / PER_PAGE));
-
-function showPage(page, chosen = 0) {
-  state.page = Math.min(Math.max(page, 0), pages() - 1);
-  state.turn += 1;
-  player.pause();
-  state.playing = null; // its address goes with the tile
-  for (const tile of state.tiles.values()) if (tile.item) closeItem(tile.item);
-  state.tiles.clear();
-  const start = state.page * PER_PAGE;
-  const shown = state.order.slice(start, start + PER_PAGE);
-  byId("tiles").replaceChildren(...shown.map(tileOf));
-  if (!shown.length) byId("tiles").append(make("li", { class: "none" }, "No item fits. Clear the search, or choose another class."));
-  const text = shown.length ? `${start + 1} to ${start + shown.length} of ${state.order.length}` : "0 items";
-  for (const place of document.querySelectorAll(".shown")) place.textContent = text;
-  for (const button of document.querySelectorAll(".pager button")) {
-    button.disabled = button.dataset.step < 0 ? state.page === 0 : state.page === pages() - 1;
-  }
-  choose(Math.min(chosen, Math.max(shown.length - 1, 0)), false);
-}
-
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+const colours = new Uint32Array(bytesOf(data.colours).buffer); // 256 of the heat map, RGBA
+const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 const number = (value, digits) => (value === null ? "none" : value.toFixed(digits));
-const titleOf = (i) => (items.class[i] ? `${items.id[i]}, ${items.class[i]}` : items.id[i]);
+const iouOf = (i) => data.ious[byId("rule").value][i];
+const iouText = (i) => (iouOf(i) === null ? "nothing sounds" : `IoU ${iouOf(i).toFixed(2)}${iouOf(i) >= 0.5 ? " ✓" : ""}`);
+const titleOf = (i) => (data.class[i] ? `${data.id[i]}, ${data.class[i]}` : data.id[i]);
+const pages = () => Math.max(1, Math.ceil(order.length / PER_PAGE));
 
-function iouText(i) {
-  const iou = iouOf(i);
-  if (iou === null) return make("span", { class: "silent" }, "nothing sounds");
-  return make("span", { class: iou >= 0.5 ? "iou hit" : "iou" }, `IoU ${iou.toFixed(2)}${iou >= 0.5 ? " ✓" : ""}`);
+// Cosines of a coarse grid -> SIDE x SIDE, bilinear between the centres of cells, then min-max; a constant map is 0.
+function heatMap(cosines, height, width) {
+  const places = (count) => Array.from({ length: SIDE }, (_, pixel) => {
+    const at = Math.max(0, ((pixel + 0.5) * count) / SIDE - 0.5);
+    const low = Math.min(Math.floor(at), count - 1);
+    return [low, Math.min(low + 1, count - 1), at - low];
+  });
+  const columns = places(width);
+  const map = Float32Array.from(places(height).flatMap(([top, bottom, down]) => columns.map(([left, right, along]) => {
+    const between = (row) => cosines[row * width + left] * (1 - along) + cosines[row * width + right] * along;
+    return between(top) * (1 - down) + between(bottom) * down;
+  })));
+  const [least, most] = [Math.min, Math.max].map((end) => map.reduce((a, b) => end(a, b)));
+  return map.map((value) => (value - least) / (most - least || 1));
+}
+
+function drawHeat(canvas, map) {
+  const image = new ImageData(SIDE, SIDE);
+  const pixels = new Uint32Array(image.data.buffer);
+  map.forEach((value, i) => { pixels[i] = colours[Math.round(255 * value)]; });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+// Border of the region that holds this share of the pixels, the highest ones, as an SVG path along the edges of pixels.
+// Each rule gives the share of its region: one way of drawing serves all rules.
+function regionPath(map, share) {
+  const count = Math.round(share * map.length);
+  const threshold = count ? map.slice().sort()[map.length - count] : Infinity;
+  const inside = (x, y) => x >= 0 && y >= 0 && x < SIDE && y < SIDE && map[y * SIDE + x] >= threshold;
+  let path = "";
+  for (let y = 0; y <= SIDE; y++) {
+    for (let x = 0; x <= SIDE; x++) {
+      if (inside(x, y) !== inside(x - 1, y)) path += `M${x} ${y}v1`;
+      if (inside(x, y) !== inside(x, y - 1)) path += `M${x} ${y}h1`;
+    }
+  }
+  return path;
+}
+
+// Item i as stored: base64 in an inert script element. The file may still be loading: an element is complete once
+// another node follows it.
+async function load(i) {
+  while (!byId(`item${i}`)?.nextSibling && document.readyState === "loading") {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  if (!byId(`item${i}`)) throw new Error(`item ${i} is not in this file`);
+  const { heat, grid, illustration } = JSON.parse(byId(`item${i}`).textContent);
+  const cosines = new Float32Array(bytesOf(heat).buffer);
+  return { ...illustration, cosines, map: heatMap(cosines, ...grid) };
+}
+
+function show(picture, i, item) {
+  picture.querySelector("img").src = item.frame;
+  drawHeat(picture.querySelector("canvas"), item.map);
+  const region = regionPath(item.map, data.areas[byId("rule").value][i]);
+  for (const path of picture.querySelectorAll(".region")) path.setAttribute("d", region);
+  for (const path of picture.querySelectorAll(".truth")) path.setAttribute("d", item.truth);
 }
 
 function tileOf(i) {
-  const canvas = make("canvas", { width: 448, height: 448, "aria-hidden": "true" });
-  const open = make("button", { type: "button", class: "open", tabindex: "-1",
-    "aria-label": `Open ${titleOf(i)}, ${iouText(i).textContent}`, "aria-keyshortcuts": "Enter Space" }, canvas);
-  const score = make("div", {}, make("span", { class: "name", title: titleOf(i) }, items.id[i]), iouText(i));
-  if (items.class[i]) score.append(make("span", { class: "name" }, make("small", {}, items.class[i])));
-  const under = make("div", { class: "under" }, score);
-  const play = make("button", { type: "button", class: "play", "aria-pressed": "false",
-    "aria-label": `Play the sound of ${items.id[i]}`, hidden: "" }, "▶");
-  play.addEventListener("click", () => togglePlay(i));
-  under.append(play);
-  open.addEventListener("click", () => openDialog(i));
-  const tile = { canvas, open, play };
-  state.tiles.set(i, tile);
-  const turn = state.turn;
-  openItem(i).then((item) => {
-    if (turn !== state.turn) return closeItem(item); // the page was turned meanwhile
-    tile.item = item;
+  const tile = byId("tile").content.firstElementChild.cloneNode(true);
+  const [open, play] = tile.querySelectorAll("button");
+  const [name, score, kind] = tile.querySelector(".text").children;
+  tile.dataset.i = i;
+  name.textContent = data.id[i];
+  name.title = titleOf(i);
+  score.textContent = iouText(i);
+  if (iouOf(i) !== null) score.className = iouOf(i) >= 0.5 ? "iou hit" : "iou";
+  kind.textContent = data.class[i];
+  open.setAttribute("aria-label", `Open ${titleOf(i)}, ${iouText(i)}`);
+  open.onclick = () => openItem(i);
+  play.setAttribute("aria-label", `Play the sound of ${data.id[i]}`);
+  load(i).then((item) => {
+    show(tile.querySelector(".picture"), i, item);
     play.hidden = !item.sound;
-    return draw(canvas, item, viewOf(i));
-  }).catch((error) => under.append(make("small", {}, `cannot be shown: ${error.message}`)));
-  return make("li", {}, open, under);
+    play.onclick = () => item.sound && togglePlay(i, item.sound);
+  }).catch((error) => { kind.textContent = `cannot be shown: ${error.message}`; });
+  return tile;
 }
 
-function redraw() {
-  for (const [i, tile] of state.tiles) if (tile.item) draw(tile.canvas, tile.item, viewOf(i));
-  if (state.opened) draw(byId("heated"), state.opened, viewOf(state.opened.i));
+function select() {
+  const keys = {
+    worst: (i) => iouOf(i) ?? 2, // silent items last
+    best: (i) => -(iouOf(i) ?? -1),
+    class: (i) => data.class[i],
+    small: (i) => data.share[i],
+    large: (i) => -data.share[i],
+    id: (i) => data.id[i],
+  };
+  const wanted = byId("search").value.trim().toLowerCase();
+  const kind = byId("class").value;
+  const key = keys[byId("order").value];
+  order = [...data.id.keys()].filter((i) => (!kind || data.class[i] === kind) && data.id[i].toLowerCase().includes(wanted));
+  order.sort((a, b) => (key(a) < key(b) ? -1 : Number(key(a) > key(b))));
+  showPage(0);
 }
 
-// The tile that the keyboard is at: the only one in the tab order.
-function choose(place, focus = true) {
-  const tiles = [...state.tiles.values()];
-  if (!tiles.length) return;
-  tiles.forEach((tile, i) => tile.open.setAttribute("tabindex", i === place ? "0" : "-1"));
-  state.chosen = place;
-  if (focus) tiles[place].open.focus();
+function showPage(wanted) {
+  page = Math.min(Math.max(wanted, 0), pages() - 1);
+  player.pause();
+  const start = page * PER_PAGE;
+  const shown = order.slice(start, start + PER_PAGE);
+  byId("tiles").replaceChildren(...shown.map(tileOf));
+  const none = "No item fits. Clear the search, or choose another class.";
+  const text = shown.length ? `${start + 1} to ${start + shown.length} of ${order.length}` : none;
+  for (const place of document.querySelectorAll(".shown")) place.textContent = text;
+  for (const button of document.querySelectorAll(".pager button")) {
+    button.disabled = button.dataset.step < 0 ? page === 0 : page === pages() - 1;
+  }
 }
 
-const perRow = () => getComputedStyle(byId("tiles")).gridTemplateColumns.split(" ").length;
-
-function move(step) {
-  const count = state.tiles.size;
-  const place = state.chosen + step;
-  if (place >= 0 && place < count) return choose(place);
-  const page = state.page + Math.sign(step);
-  if (page < 0 || page >= pages()) return undefined;
-  showPage(page, step > 0 ? 0 : PER_PAGE - 1);
-  return choose(state.chosen);
+// Focuses a tile of this page, or the next one over its edge.
+function focusTile(place) {
+  if (place < 0 && page > 0) { showPage(page - 1); place = PER_PAGE - 1; }
+  else if (place >= byId("tiles").children.length && page < pages() - 1) { showPage(page + 1); place = 0; }
+  byId("tiles").children[place]?.querySelector(".open").focus();
 }
 
-byId("tiles").addEventListener("focusin", (event) => {
-  const place = [...state.tiles.values()].findIndex((tile) => tile.open === event.target);
-  if (place >= 0) choose(place, false);
-});
-byId("tiles").addEventListener("keydown", (event) => {
-  const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: perRow(), ArrowUp: -perRow() };
-  if (steps[event.key]) move(steps[event.key]);
-  else if (event.key === "Home") choose(0);
-  else if (event.key === "End") choose(state.tiles.size - 1);
-  else if (event.key === " " && event.target.classList.contains("open")) togglePlay([...state.tiles.keys()][state.chosen]);
-  else return;
-  event.preventDefault();
-});
+// One player for all items: a sound that starts ends the one before.
+function hand(i, sound) {
+  if (playing !== i) player.src = sound;
+  playing = i;
+}
 
-// One player for all: a sound that starts ends the one before.
-async function togglePlay(i) {
-  const tile = state.tiles.get(i);
-  const item = (tile && tile.item) || (state.opened && state.opened.i === i ? state.opened : null);
-  if (!item || !item.sound) return;
-  if (state.playing === i && !player.paused) { player.pause(); return; }
-  if (state.playing !== i) { player.src = item.sound; state.playing = i; }
-  await player.play();
+function togglePlay(i, sound) {
+  hand(i, sound);
+  return player.paused ? player.play() : player.pause();
 }
 
 function markPlaying() {
-  for (const [i, tile] of state.tiles) {
-    const on = state.playing === i && !player.paused && !player.ended;
-    tile.play.setAttribute("aria-pressed", String(on));
-    tile.play.textContent = on ? "❚❚" : "▶";
+  for (const tile of byId("tiles").children) {
+    const on = Number(tile.dataset.i) === playing && !player.paused;
+    tile.querySelector(".play").setAttribute("aria-pressed", on);
+    tile.querySelector(".play").textContent = on ? "❚❚" : "▶";
   }
 }
-for (const name of ["play", "pause", "ended", "emptied"]) player.addEventListener(name, markPlaying);
 
-async function openDialog(i) {
-  state.wanted = i;
-  let item;
-  try {
-    item = await openItem(i);
-  } catch (error) {
-    if (state.wanted === i) byId("item-title").textContent = `${items.id[i]} cannot be shown: ${error.message}`;
-    return;
-  }
-  if (state.wanted !== i) { closeItem(item); return; } // the next one was asked for meanwhile
-  if (state.opened) closeItem(state.opened);
-  state.opened = item;
-  byId("item-title").textContent = items.id[i];
-  draw(byId("plain"), item, { opacity: 0, truth: true, region: null });
-  draw(byId("heated"), item, viewOf(i));
-  byId("plain").setAttribute("aria-label", `Frame of ${titleOf(i)} with the ground truth`);
-  byId("heated").setAttribute("aria-label", `Heat map of ${titleOf(i)}, ${iouText(i).textContent}`);
-  byId("opacity-here").value = byId("opacity").value;
-  fillFacts(byId("item-facts"), [
-    ...(items.class[i] ? [["Class", items.class[i]]] : []),
-    ...rules.map((rule) => [`IoU, rule ${rule}`, `${number(items.ious[rule][i], 3)}; predicted: ${percent(items.areas[rule][i])} of the frame`]),
-    [`Without a model, rule ${data.rule}`, Object.entries(items.others).map(([name, ious]) => `${name} ${number(ious[i], 2)}`).join(", ")],
-    ["Ground truth", items.share[i] ? `${percent(items.share[i])} of the frame` : "none: the item has no valid box"],
-    ["Cosine", `${item.range[0].toFixed(3)} to ${item.range[1].toFixed(3)}; the heat map spreads this range over 0 to 1`],
-    ["Place", `${state.order.indexOf(i) + 1} of ${state.order.length}`],
-  ]);
-  if (state.playing !== i) {
-    player.pause();
-    if (item.sound) player.src = item.sound;
-    else player.removeAttribute("src");
-    state.playing = item.sound ? i : null;
-  }
+async function openItem(i) {
+  opened = i;
+  const item = await load(i);
+  if (opened !== i) return; // another item was asked for meanwhile
+  byId("item-title").textContent = data.id[i];
+  for (const picture of dialog.querySelectorAll(".picture")) show(picture, i, item);
+  const facts = [
+    ["Class", data.class[i] || "none"],
+    ...Object.entries(data.ious).map(([rule, ious]) => [
+      `IoU, rule ${rule}`, `${number(ious[i], 3)}; predicted: ${percent(data.areas[rule][i])} of the frame`]),
+    [`Baselines, rule ${data.rule}`, Object.entries(data.others).map(([name, ious]) => `${name} ${number(ious[i], 2)}`).join(", ")],
+    ["Ground truth", data.share[i] ? `${percent(data.share[i])} of the frame` : "none: the item has no valid box"],
+    ["Cosine", `${[Math.min, Math.max].map((end) => end(...item.cosines).toFixed(3)).join(" to ")}; the heat map spreads this range over 0 to 1`],
+    ["Place", `${order.indexOf(i) + 1} of ${order.length}`],
+  ];
+  const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+  byId("item-facts").replaceChildren(...facts.flatMap(([name, text]) => [element("dt", name), element("dd", text)]));
+  if (playing !== i) player.pause();
   player.hidden = !item.sound;
-  byId("silent").hidden = Boolean(item.sound);
-  byId("before").disabled = i === state.order[0];
-  byId("after").disabled = i === state.order.at(-1);
+  if (item.sound) hand(i, item.sound);
+  byId("before").disabled = i === order[0];
+  byId("after").disabled = i === order.at(-1);
   if (!dialog.open) dialog.showModal();
 }
 
 function step(direction) {
-  const next = state.order[state.order.indexOf(state.opened.i) + direction];
-  if (next !== undefined) openDialog(next);
+  const next = order[order.indexOf(opened) + direction];
+  if (next !== undefined) openItem(next);
 }
 
+byId("tiles").addEventListener("keydown", (event) => {
+  const tiles = [...byId("tiles").children];
+  const place = tiles.indexOf(event.target.closest("li"));
+  const row = getComputedStyle(byId("tiles")).gridTemplateColumns.split(" ").length;
+  const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row, Home: -place, End: tiles.length - 1 - place };
+  if (event.key in steps) focusTile(place + steps[event.key]);
+  else if (event.key === " " && event.target.matches(".open")) tiles[place].querySelector(".play").click();
+  else return;
+  event.preventDefault();
+});
 dialog.addEventListener("keydown", (event) => {
   const control = event.target.closest("input, button, audio");
-  if (event.key === "ArrowRight" && !(control && control.matches("input, audio"))) step(1);
-  else if (event.key === "ArrowLeft" && !(control && control.matches("input, audio"))) step(-1);
-  else if (event.key === " " && !control) togglePlay(state.opened.i);
+  if (event.key === " " && !control) { if (!player.hidden) togglePlay(opened); }
+  else if (event.key.match(/^Arrow(Left|Right)$/) && !control?.matches("input, audio")) step(event.key === "ArrowRight" ? 1 : -1);
   else return;
   event.preventDefault();
 });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 dialog.addEventListener("close", () => {
   player.pause();
-  const place = state.order.indexOf(state.opened.i);
-  if (Math.floor(place / PER_PAGE) !== state.page) showPage(Math.floor(place / PER_PAGE));
-  choose(place % PER_PAGE);
+  const place = order.indexOf(opened);
+  if (Math.floor(place / PER_PAGE) !== page) showPage(Math.floor(place / PER_PAGE));
+  focusTile(place % PER_PAGE);
 });
-byId("close").addEventListener("click", () => dialog.close());
-byId("before").addEventListener("click", () => step(-1));
-byId("after").addEventListener("click", () => step(1));
-byId("opacity-here").addEventListener("input", (event) => { byId("opacity").value = event.target.value; redraw(); });
-
-function start() {
-  fillHead();
-  for (const name of [...new Set(items.class)].filter(Boolean).sort()) byId("class").append(make("option", { value: name }, name));
-  for (const rule of rules) byId("rule").append(make("option", { value: rule }, rule));
-  byId("class-label").hidden = byId("class").options.length < 3;
-  byId("rule-label").hidden = rules.length < 2;
-  const ramp = [0, 64, 128, 191, 255].map((level) => `rgb(${RAMP_COLOURS[level].join(" ")})`);
-  document.querySelector(".ramp").style.background = `linear-gradient(90deg, ${ramp.join(", ")})`;
-  byId("controls").addEventListener("submit", (event) => event.preventDefault());
-  for (const id of ["order", "class", "rule"]) byId(id).addEventListener("change", select);
-  byId("search").addEventListener("input", select);
-  for (const id of ["opacity", "show-gt", "show-region"]) byId(id).addEventListener("input", redraw);
-  for (const button of document.querySelectorAll(".pager button")) {
-    button.addEventListener("click", () => showPage(state.page + Number(button.dataset.step)));
-  }
+byId("before").onclick = () => step(-1);
+byId("after").onclick = () => step(1);
+byId("classes").addEventListener("click", (event) => {
+  if (!event.target.matches("button")) return;
+  byId("class").value = event.target.textContent;
   select();
+  byId("gallery").scrollIntoView();
+});
+for (const name of ["play", "pause"]) player.addEventListener(name, markPlaying);
+for (const id of ["order", "class", "rule"]) byId(id).addEventListener("change", select);
+byId("search").addEventListener("input", select);
+byId("controls").addEventListener("submit", (event) => event.preventDefault());
+for (const slider of document.querySelectorAll("input[type=range]")) {
+  slider.addEventListener("input", () => {
+    document.body.style.setProperty("--heat", slider.value / 100);
+    for (const other of document.querySelectorAll("input[type=range]")) other.value = slider.value;
+  });
 }
-start();
+for (const button of document.querySelectorAll(".pager button")) {
+  button.addEventListener("click", () => showPage(page + Number(button.dataset.step)));
+}
+for (const figure of dialog.querySelectorAll("figure")) {
+  figure.prepend(byId("tile").content.querySelector(".picture").cloneNode(true));
+}
+select();

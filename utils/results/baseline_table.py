@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.evaluation.baselines import score_predictors
+from utils.evaluation.baselines import score_baselines
 from utils.evaluation.metrics import ciou, success_auc
 from utils.evaluation.thresholds import RULES, GroundTruth, choose
 from utils.results.provenance import describe_lists
@@ -16,7 +16,7 @@ def score_labels(labels):
     parts = []
     for first in range(0, len(items), BATCH):
         gt = np.stack([labels.gt_map(i) for i in items[first : first + BATCH]])
-        parts.append(score_predictors(GroundTruth(gt)))
+        parts.append(score_baselines(GroundTruth(gt)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

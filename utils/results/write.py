@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -9,7 +10,24 @@ from dataset.storage.atomic import replacing, write_text
 from utils.evaluation.baselines import ORACLE
 from utils.evaluation.thresholds import RULES, choose
 
+# Arguments that may differ where results are replaced: where and how a test runs, not what it tests.
+ANY = {"ckpt", "data_path", "device", "workers", "batch_size_per_gpu", "num_visual", "command", "clip"}
+
 FURTHER = ("segmentation", "negative_audio", "retrieval")  # measures with thresholds of their own, or none
+
+
+def check_folder(folder: Path, args):
+    """Raises FileExistsError where a folder holds the results of another test than these arguments ask for."""
+    path = folder / "results.json"
+    if not path.is_file():
+        return
+    before, now = json.loads(path.read_text()).get("arguments", {}), json.loads(json.dumps(vars(args), default=str))
+    other = [key for key in now if key not in ANY and before.get(key) != now[key]]
+    if other:
+        changed = ", ".join(f"--{key} was {before.get(key)}, is {now[key]}" for key in other)
+        raise FileExistsError(
+            f"{folder} holds the results of another test ({changed}): name another folder with --ckpt"
+        )
 
 
 def write_results(folder, results, evaluation):
@@ -33,7 +51,7 @@ def table(by_rule):
         chosen = f", here {numbers['threshold']:.2f}" if "threshold" in numbers else ""
         lines += ["", f"rule {rule}: {RULES[rule]}{chosen}"]
         lines.append(f"  {'':18} {'cIoU':23} {'AUC':23} {'mean IoU':>8} {'cIoU@0.3':>8} {'area':>5}")
-        rows = {"model": numbers, **numbers["audio_free"], ORACLE: numbers[ORACLE], **numbers.get("object_guided", {})}
+        rows = {"model": numbers, **numbers["baselines"], ORACLE: numbers[ORACLE], **numbers.get("object_guided", {})}
         lines += [f"  {name:18} {row_of(values)}" for name, values in rows.items()]
         for extra in ("detection", "several"):
             for path, values in parts_of(numbers.get(extra, {})).items():

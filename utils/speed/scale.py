@@ -13,8 +13,8 @@ from statistics import median
 
 import torch
 import torch.multiprocessing as mp
-
 from models.losses import SACLLoss
+
 from utils import distributed
 from utils.speed.data import read_clock, write_sets
 from utils.speed.train import TrainingStep
@@ -78,7 +78,7 @@ def _run(rank, count, port, folder, function, arguments):
         os.environ.update(MASTER_ADDR="localhost", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(count))
         os.environ["LOCAL_RANK"] = str(rank)
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
-    with distributed.processes("auto" if torch.cuda.is_available() else "cpu"):
+    with distributed.processes("auto" if torch.cuda.is_available() else "cpu", minutes=10):
         result = function(*arguments)
         if rank == 0:
             torch.save(result, Path(folder) / "result.pt")

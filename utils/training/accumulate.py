@@ -1,4 +1,4 @@
-"""A batch in parts: the loss of the whole batch, with the memory of one part."""
+"""Gradient accumulation for contrastive losses: a whole batch's loss with the memory of a part."""
 
 from contextlib import nullcontext
 
@@ -6,7 +6,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 
-def backward_in_parts(model, objective, batch, parts, autocast):
+def backward_in_parts(model, objective, batch: dict, parts: int, autocast) -> tuple[torch.Tensor, dict]:
     """Adds the gradients of a whole batch's objective(model(views, audio), batch); returns its loss and diagnostics.
 
     Two passes (Gao et al., RepL4NLP 2021): without a graph, part by part, to the outputs; then the loss of all outputs

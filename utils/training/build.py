@@ -59,7 +59,7 @@ def with_stored_features(arrays, name, encoder, args, device):
     rows = Rows(arrays, name, args.imgSize)
     path = features_path(rows, networks)
     if distributed.is_main():
-        store_features(path, rows, encode, device, args.workers)
+        store_features(path, rows, encode, device, args.workers, distributed.report)
     distributed.barrier()
     return arrays._replace(**{name: open_features(path)})
 

@@ -1,17 +1,17 @@
 """Curves of a run: curves.png."""
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")  # files only: servers have no screen
-
-from matplotlib import pyplot as plt  # noqa: E402  after the choice of the backend
 
 NO_DIAGNOSTICS = ("epoch", "loss")
 
 
 def save_curves(log, path):
     """Loss, cIoU and AUC, and diagnostics over the epochs, from the lines of log.jsonl, as one PNG."""
+    import matplotlib  # late: it costs 0.4 s, which --help need not take
+
+    matplotlib.use("Agg")  # files only: servers have no screen
+    from matplotlib import pyplot as plt
+
     figure, (left, right, diagnostics) = plt.subplots(1, 3, figsize=(15, 3.6), layout="constrained")
     trained = [line for line in log if "loss" in line]
     left.plot([line["epoch"] for line in trained], [line["loss"] for line in trained], marker=".")
@@ -22,8 +22,8 @@ def save_curves(log, path):
         line = right.plot(epochs, [line["test"][key] for line in scored], marker=".", label=name)[0]
         band = np.array([entry["test"][f"{key}_95"] for entry in scored])
         right.fill_between(epochs, band[:, 0], band[:, 1], color=line.get_color(), alpha=0.15, linewidth=0)
-        free = max(values[key] for values in scored[-1]["test"]["audio_free"].values())
-        right.axhline(free, color=line.get_color(), linestyle=":", label=f"{name}, best audio-free")
+        baseline = max(values[key] for values in scored[-1]["test"]["baselines"].values())
+        right.axhline(baseline, color=line.get_color(), linestyle=":", label=f"{name}, best no-audio baseline")
     right.set(title="Test set (band: 95 % interval)", xlabel="epoch", ylim=(0, 1))
     right.legend(fontsize="small")
     names = dict.fromkeys(name for line in trained for name, value in line.items() if isinstance(value, float))

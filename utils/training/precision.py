@@ -1,15 +1,15 @@
-"""In which numbers the encoders compute."""
+"""Choice of autocast precision."""
 
 import torch
 
 
-def choose_autocast(name, device):
-    """A context manager, to be entered any number of times, in which networks compute as choose_precision says."""
+def choose_autocast(name: str, device: torch.device) -> torch.autocast:
+    """A reusable context manager in which networks compute with the type of choose_precision."""
     precision = choose_precision(name, device)
     return torch.autocast(device.type, precision, enabled=precision != torch.float32)
 
 
-def choose_precision(name, device):
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """torch.bfloat16 or torch.float32: name is "float32", "bfloat16", or "auto" (bfloat16 where the hardware gains).
 
     On a CPU that means AMX or AVX-512 with bf16 units: without them bfloat16 is emulated, and slower than float32.

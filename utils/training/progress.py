@@ -23,7 +23,7 @@ class Progress:
 
     @property
     def share(self):
-        """What is done of the whole run, 0 ... 1."""
+        """The part of the whole run that is done, 0 ... 1."""
         return (self.epoch + self.step / self.steps) / self.epochs
 
     def begin_epoch(self):

@@ -1,9 +1,9 @@
-"""Whether a run may go on: what is different from the run that wrote last.pth."""
+"""Checks before --resume: what differs from the run that wrote last.pth."""
 
 import json
 
 
-def changed_arguments(before, now, processes_before, processes_now):
+def changed_arguments(before: dict, now: dict, processes_before: int, processes_now: int) -> list[str]:
     """Settings that differ and matter, as "--name was A, is B".
 
     before, now: dicts of all settings; now["resume_may_change"] names those that leave the weights alone: how and where
@@ -25,13 +25,13 @@ def changed_arguments(before, now, processes_before, processes_now):
 
 
 def _has_finished(folder, epoch):
-    """Whether the run has also written down what it reached; it may have died just before."""
+    """Whether the run has also written its summary; it may have died just before."""
     summary = folder / "summary.json"
     return summary.is_file() and json.loads(summary.read_text())["last"]["epoch"] >= epoch
 
 
 def check_resume(state, args, processes, path):
-    """Returns the position to go on from, and a list of what is different.
+    """Returns the position to go on from, and sentences about what differs.
 
     state: of last.pth at `path`. Raises ValueError, unless args.force_resume, where settings that matter have changed,
     or the number of processes or the batch within an epoch: forced, such an epoch is trained again from its beginning.

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+from utils import distributed
 from utils.training.non_finite import NonFiniteGuard
 from utils.training.preemption import PreemptionHandler
 from utils.training.progress import Progress
@@ -48,7 +49,8 @@ class Run:
         return self.loader
 
     def before_step(self):
-        """Before the forward pass."""
+        """Before the forward pass, when the batch is there."""
+        distributed.report(f"training, epoch {self.progress.epoch + 1}, step {self.progress.step + 1}")
         self.guard.before_step()
 
     def after_step(self, loss, diagnostics):

@@ -194,7 +194,7 @@ class RunLog:
             f"\nTest set {args.testset}, last epoch ({last['test']['n']} items; 95 % intervals)\n"
             f"  model              {describe(last['test'])}\n"
             + (f"  shuffled sounds    {describe(last['shuffled'])}\n" if "shuffled" in last else "")
-            + "".join(f"  {name:18} {describe(free)}\n" for name, free in last["test"]["audio_free"].items())
+            + "".join(f"  {name:18} {describe(numbers)}\n" for name, numbers in last["test"]["baselines"].items())
             + f"Best: epoch {best['epoch']}, {describe(best['test'])}, selected on {best['selected_on']}\n"
             f"Pictures: {', '.join(map(str, [*overview, self.folder / 'curves.png']))}\n"
             f"Next: {shlex.join(test)}"

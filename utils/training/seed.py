@@ -1,4 +1,4 @@
-"""Random numbers that can be repeated."""
+"""Seeding, and the state of the random number generators."""
 
 import random
 
@@ -8,7 +8,7 @@ import torch
 from utils import distributed
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and torch with seed + rank; loader workers get their own from torch."""
     seed += distributed.rank()
     random.seed(seed)
@@ -16,8 +16,8 @@ def seed_everything(seed):
     torch.manual_seed(seed)
 
 
-def random_state():
-    """Where Python's, NumPy's and torch's random numbers of this process stand, in plain values and tensors."""
+def random_state() -> dict:
+    """The state of this process's generators (Python, NumPy, torch), as plain values and tensors."""
     name, keys, *rest = np.random.get_state()
     return {
         "python": random.getstate(),
@@ -27,8 +27,8 @@ def random_state():
     }
 
 
-def restore_random_state(state):
-    """Random numbers go on from a random_state()."""
+def restore_random_state(state: dict) -> None:
+    """Sets the generators to a random_state()."""
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, np.array(keys, np.uint32), *rest))
