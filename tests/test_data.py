@@ -18,9 +18,9 @@ from dataset.media.audio import RATE, SAMPLES, load_clip
 from dataset.media.image import denormalise, normalise, read_image, resize
 from dataset.storage.hdf5 import HDF5Array, hdf5_writer
 from dataset.storage.layout import find_shards
-from dataset.storage.regions import store_regions
+from dataset.storage.regions import ComputedRegions, store_regions
 from dataset.train_loader import TrainLoader
-from dataset.train_set import TrainSet
+from dataset.train_set import FELZENSZWALB, TrainSet, open_arrays
 
 
 def write_shard(folder, shard, rows, first=0, kinds=("frames", "spects"), dtype=np.uint8, **shapes):
@@ -34,55 +34,61 @@ def write_shard(folder, shard, rows, first=0, kinds=("frames", "spects"), dtype=
                 data[row] = first + row + 10
 
 
+def open_set(folder, regions=FELZENSZWALB, num_train=None, **options):
+    """The training set of a folder."""
+    return TrainSet(open_arrays(folder, regions=regions, num_train=num_train), **options)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_shards_make_one_set_in_numerical_order(tmp_path, dtype):
     for shard in range(1, 11):
         write_shard(tmp_path, f"144k_{shard}", 2, 2 * shard - 2, dtype=dtype)
     assert find_shards(tmp_path) == [f"144k_{shard}" for shard in range(1, 11)]
-    train_set = TrainSet(tmp_path, size=32)
+    train_set = open_set(tmp_path, size=32)
+    frames = train_set.arrays.frames
     assert len(train_set) == 20
-    assert [int(train_set.frames[i][0, 0, 0]) for i in range(20)] == list(range(10, 30))
+    assert [int(frames[i][0, 0, 0]) for i in range(20)] == list(range(10, 30))
     rows = [19, 3, 4, 5, 0, 1, 2, 19]  # neighbours in one file, across two, and twice
-    assert train_set.frames.take(rows, np.uint8)[:, 0, 0, 0].tolist() == [row + 10 for row in rows]
+    assert frames.take(rows, np.uint8)[:, 0, 0, 0].tolist() == [row + 10 for row in rows]
     item = train_set[19]
-    assert item["spect"].shape == (3, 1, 96, 64) and (item["spect"] == 29).all()
+    assert item["audio"].shape == (3, 1, 96, 64) and (item["audio"] == 29).all()
     assert [view.shape for view in item["views"]] == [(32, 32, 3)] * 2
     assert [labels.shape for labels in item["regions"]] == [(1, 32, 32)] * 2
-    assert len(TrainSet(tmp_path, num_train=7)) == 7
-    assert len(TrainSet(tmp_path, num_train=144_000)) == 20
+    assert len(open_set(tmp_path, num_train=7)) == 7
+    assert len(open_set(tmp_path, num_train=144_000)) == 20
 
 
 def test_what_is_wrong_with_training_files_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere is missing: .*--data_path"):
-        TrainSet(tmp_path / "nowhere")
+        open_arrays(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="has no h5py_train_frames"):
-        TrainSet(tmp_path)
+        open_arrays(tmp_path)
     write_shard(tmp_path, "144k_1", 2)
     write_shard(tmp_path, "144k_3", 2)
     with pytest.raises(FileNotFoundError, match="h5py_train_frames_144k_2.h5 is missing"):
-        TrainSet(tmp_path)
+        open_arrays(tmp_path)
     write_shard(tmp_path, "144k_2", 2, kinds=["spects"])
     with pytest.raises(FileNotFoundError, match="h5py_train_frames_144k_2.h5 is missing"):
-        TrainSet(tmp_path)
+        open_arrays(tmp_path)
     write_shard(tmp_path, "144k_2", 3, kinds=["frames"])
     with pytest.raises(ValueError, match="frames_144k_2.h5 has 3 rows but h5py_train_spects_144k_2.h5 has 2"):
-        TrainSet(tmp_path)
+        open_arrays(tmp_path)
     write_shard(tmp_path, "144k_2", 2, kinds=["frames"], frames=(128, 128, 3))
     with pytest.raises(ValueError, match=r"frames_144k_2.h5: .*\(128, 128, 3\), expected \(256, 256, 3\)"):
-        TrainSet(tmp_path)
+        open_arrays(tmp_path)
     write_shard(tmp_path, "144k_2", 2, kinds=["frames"])
     write_shard(tmp_path, "144k_1", 2, kinds=["masks"])
     write_shard(tmp_path, "144k_2", 3, kinds=["masks"])
     write_shard(tmp_path, "144k_3", 2, kinds=["masks"])
     with pytest.raises(ValueError, match="frames_144k_2.h5 has 2 rows but h5py_train_masks_144k_2.h5 has 3"):
-        TrainSet(tmp_path)
+        open_arrays(tmp_path)
     (tmp_path / "h5py_train_spects_144k_2.h5").write_bytes(b"not HDF5")
     with pytest.raises(ValueError, match="spects_144k_2.h5 cannot be read as HDF5"):
-        TrainSet(tmp_path)
+        open_arrays(tmp_path)
     with h5py.File(tmp_path / "h5py_train_spects_144k_2.h5", "w") as file:
         file["spects"] = np.zeros((2, 3, 96, 64))
     with pytest.raises(ValueError, match="no dataset 'train_spects'"):
-        TrainSet(tmp_path)
+        open_arrays(tmp_path)
 
 
 def test_an_array_can_be_sent_to_another_process(tmp_path):
@@ -103,7 +109,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tmp_path):
         file["train_frames"][...] = np.random.default_rng(0).integers(0, 256, (4, 256, 256, 3))
 
     def batches(workers, epoch, seed=1):
-        loader = TrainLoader(TrainSet(tmp_path, size=32, seed=seed), 2, 0, workers, torch.device("cpu"))
+        loader = TrainLoader(open_set(tmp_path, size=32, seed=seed), 2, 0, workers, torch.device("cpu"))
         loader.start(epoch)
         loader.sampler.epoch = 0  # the same order
         return torch.cat([batch["views"][0] for batch in loader])
@@ -115,10 +121,11 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tmp_path):
 
 def test_stored_masks_are_used_and_grids_where_asked_for(tmp_path):
     write_shard(tmp_path, "10k", 2, kinds=("frames", "spects", "masks"))
-    assert (TrainSet(tmp_path, size=32)[1]["regions"][0] == 11).all()
-    labels = TrainSet(tmp_path, size=32, grid=4)[1]["regions"]
+    assert (open_set(tmp_path, size=32)[1]["regions"][0] == 11).all()
+    labels = open_set(tmp_path, regions=4, size=32)[1]["regions"]
     assert all(len(view.unique()) >= 9 and view.max() < 16 for view in labels)
-    assert (TrainSet(tmp_path, size=32, grid=1)[1]["regions"][0] == 0).all()
+    assert (open_set(tmp_path, regions=1, size=32)[1]["regions"][0] == 0).all()
+    assert "regions" not in open_set(tmp_path, regions=None, size=32)[1]  # of a method that reads none
 
 
 def test_missing_regions_are_stored_once(tmp_path):
@@ -127,20 +134,24 @@ def test_missing_regions_are_stored_once(tmp_path):
         write_shard(tmp_path, shard, rows)
         with h5py.File(tmp_path / f"h5py_train_frames_{shard}.h5", "r+") as file:
             file["train_frames"][:, :, 128:] = rng.integers(100, 255, (rows, 1, 1, 3))
-    frames = TrainSet(tmp_path, size=32).frames
+    frames = open_arrays(tmp_path).frames
+
+    def stored():
+        return not isinstance(open_arrays(tmp_path).regions, ComputedRegions)
+
     store_regions(tmp_path, num_train=4, workers=0)
-    assert not list(tmp_path.glob("*masks*")) and TrainSet(tmp_path, size=32).masks is None
+    assert not list(tmp_path.glob("*masks*")) and not stored()
     store_regions(tmp_path, None, workers=2)
     (tmp_path / "h5py_train_masks_144k_1.h5").unlink()  # as after an interruption
-    assert TrainSet(tmp_path, size=32).masks is None
+    assert not stored()
     second = (tmp_path / "h5py_train_masks_144k_2.h5").stat().st_mtime_ns
     store_regions(tmp_path, 5, workers=0)
     assert (tmp_path / "h5py_train_masks_144k_2.h5").stat().st_mtime_ns == second
-    stored = TrainSet(tmp_path, size=32).masks
-    assert len(stored) == 5
+    regions = open_arrays(tmp_path).regions
+    assert stored() and len(regions) == 5
     for index in range(5):
-        np.testing.assert_array_equal(stored[index], felzenszwalb_regions(frames[index]))
-        assert len(np.unique(stored[index])) == 2
+        np.testing.assert_array_equal(regions[index], felzenszwalb_regions(frames[index]))
+        assert len(np.unique(regions[index])) == 2
 
 
 def test_regions():
@@ -246,7 +257,7 @@ def test_test_sets_name_what_is_missing(tmp_path):
     box = "<bbox><n/><a>0</a><b>0</b><c>128</c><d>256</d></bbox>"
     (tmp_path / "5k_labeled" / "Annotations" / "1.xml").write_text(f"<r><o>{box}</o></r>")
     item = flickr[0]
-    assert item["image"].shape == (3, 32, 32) and item["spect"].shape == (3, 1, 96, 64)
+    assert item["image"].shape == (3, 32, 32) and item["audio"].shape == (3, 1, 96, 64)
     assert item["gt_map"].mean() == 0.25  # one annotator of two, half the image
 
     for kind, shape in (("frames", (256, 256, 3)), ("spects", (3, 96, 64))):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dataset.benchmarks.annotations import GT_SIZE, draw_boxes, flickr_boxes, flickr_map, read_ids, vggss_map
-from dataset.benchmarks.index import BenchmarkIndex
+from dataset.benchmarks.labels import Labels
 from dataset.benchmarks.test_sets import SwappedSounds, TestSet
 from utils.evaluation.evaluate import HEADLINE, build_test_loader, evaluate, heat_maps, score
 from utils.evaluation.metrics import ciou, consensus_iou, min_max, own_areas, success_auc, summarise
@@ -108,7 +108,7 @@ def test_id_lists(tmp_path):
         read_ids(tmp_path / "missing.csv")
 
 
-class Quarters(BenchmarkIndex):
+class Quarters(Labels):
     """Boxes around one quarter after the other; the item "no box" has none."""
 
     def __init__(self, ids, classes, silent):

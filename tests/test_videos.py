@@ -27,7 +27,7 @@ from dataset.prepare.videos import prepare_videos
 from dataset.storage import parallel
 from dataset.storage.hdf5 import HDF5Array
 from dataset.storage.parallel import map_in_order
-from dataset.train_set import TrainSet
+from dataset.train_set import TrainSet, open_arrays
 
 av = pytest.importorskip("av", reason="PyAV is not installed: videos cannot be read")
 from dataset.media.video import middle_frame  # noqa: E402  after the skip
@@ -170,10 +170,11 @@ def test_every_clip_ends_in_the_table(mixed, tmp_path):
     ok = [line for line in lines if line["state"] == "ok"]
     assert [(line["shard"], int(line["row"])) for line in ok] == [("10k", row) for row in range(5)]
 
-    data = TrainSet(set_folder, size=64)
-    assert len(data) == 5 and data.masks is not None and len(data[0]["views"]) == 2
+    arrays = open_arrays(set_folder)
+    data = TrainSet(arrays, size=64)
+    assert len(data) == 5 and isinstance(arrays.regions, HDF5Array) and len(data[0]["views"]) == 2
     rows = {line["id"]: int(line["row"]) for line in ok}
-    assert (data.frames[rows["burst"]][:, 200:] == 100).all()  # the third of five
+    assert (arrays.frames[rows["burst"]][:, 200:] == 100).all()  # the third of five
     with h5py.File(set_folder / "h5py_train_audios_10k.h5") as file:
         expected = load_clip(folder / "good_2.mp4")
         np.testing.assert_array_equal(file["train_audios"][rows["good_2"]], expected)
@@ -217,14 +218,14 @@ def test_formats_read_alike(tmp_path, frame_format):
     prepare_videos(clips, folder, "10k", frame_format=frame_format, spect_format=spect_format)
     with h5py.File(folder / "h5py_train_spects_10k.h5") as file:
         assert file["train_spects"].dtype == spect_format
-    data = TrainSet(folder, size=64)
+    data = TrainSet(open_arrays(folder), size=64)
     for index, clip in enumerate(clips):
         exact = cv2.cvtColor(cv2.imread(str(clip.frames[0])), cv2.COLOR_BGR2RGB)
-        frame = data.frames[index]
+        frame = data.arrays.frames[index]
         assert frame.shape == (256, 256, 3)
         assert np.abs(frame.astype(int) - exact).mean() < (2 if frame_format == "jpeg" else 1e-6)
     sample = data[2]
-    assert sample["views"][0].dtype.itemsize == 1 and sample["spect"].dtype.itemsize == 4
+    assert sample["views"][0].dtype.itemsize == 1 and sample["audio"].dtype.itemsize == 4
 
 
 def test_a_broken_jpeg_is_named(tmp_path):
@@ -314,7 +315,7 @@ def test_check_ids(tmp_path):
     lists = [tmp_path / "a_test.csv", tmp_path / "b_test.json"]
     leaky = command("check-ids", tmp_path / "leaky.txt", "--against", *lists)
     assert leaky.returncode == 1 and "2 test clips in all" in leaky.stdout
-    assert "a_test.csv: 2 of its 3 clips, and other parts of the videos of 1 more" in leaky.stdout
+    assert "a_test.csv: 2 of its 4 clips, and other parts of the videos of 1 more" in leaky.stdout
     clean = command("check-ids", tmp_path / "clean.txt", "--against", *lists)
     assert clean.returncode == 0 and "0 test clips in all" in clean.stdout
     assert "b_test.json: 0 of its 1 clips, and other parts of the videos of 1 more" in clean.stdout
