@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from arguments_test import parse_args
-from dataset.benchmarks import build_labels, build_test_set
+from dataset.benchmarks import build_index, build_test_set
 from dataset.benchmarks.test_sets import ShuffledSounds
 from dataset.frontends import FRONT_ENDS
 from models import METHODS, build_model, weights_argument
@@ -29,7 +29,7 @@ def main():
         print("\n".join(compare(args.first, args.second)))
     elif args.command == "baselines":
         for name in args.testset:
-            print("\n".join(tabulate(name, build_labels(name, args.data_path), args.rules)), flush=True)
+            print("\n".join(tabulate(name, build_index(name, args.data_path), args.rules)), flush=True)
     else:
         with distributed.processes(args.device, args.collective_minutes) as device:
             show_clips(args, device) if args.clip else test(args, device)

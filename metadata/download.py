@@ -1,99 +1,91 @@
-"""Brings the benchmarks' id and box lists into this folder, verified: python -m metadata.download [--from SOURCE]"""
+"""Fetches and verifies the benchmarks' id and box lists: python -m metadata.download [--from FOLDER_OR_URL]"""
 
 import argparse
 import hashlib
 import json
 import os
+import tempfile
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
-HERE = Path(__file__).parent
+from metadata import METADATA
+
+MANIFEST = METADATA / "manifest.json"
 TIMEOUT = 60  # seconds without an answer
 
 
-def read_manifest(path=HERE / "manifest.json"):
+def read_manifest(path: str | Path = MANIFEST) -> list[dict]:
     """The lists to fetch: dicts of name, what, source (URL), licence, sha256 (hex) and rows (int)."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def download(entry, to=HERE, origin=None):
-    """Brings one list into the folder `to`; it gets its name only once its sha256 and row count are right.
+def download(entry: dict, to: str | Path = METADATA, origin: str | Path | None = None) -> str:
+    """Fetches one list into the folder `to`; the file appears only after its sha256 and row count are verified.
 
-    entry: one dict of the manifest. origin: a folder or URL prefix that has the file; None means the entry's source.
-    Returns a line that says what was done. Raises FileNotFoundError if the origin's folder has no such file,
-    ConnectionError if the URL cannot be read, ValueError if the contents are not the manifest's or a different file
-    of that name is in the way.
+    Args:
+        entry: one dict of read_manifest.
+        origin: a folder or URL prefix that has the file; None: the entry's source.
+    Returns: a sentence that says what was done.
+    Raises: FileNotFoundError, ConnectionError or ValueError, naming the file or URL.
     """
     name, target = entry["name"], Path(to) / entry["name"]
+    if Path(name).name != name:
+        raise ValueError(f"the manifest's name {name!r} leads out of {to}: correct the manifest")
     if target.exists():
         _verify(target.read_bytes(), entry, target, "move it away and run this again")
         return f"{name}: already here, {entry['rows']} rows"
-    place = _place(name, origin) if origin else entry["source"]
-    content = _read(place)
+    if origin is None:
+        source = entry["source"]
+    else:
+        source = f"{str(origin).rstrip('/')}/{quote(name)}" if "://" in str(origin) else Path(origin) / name
+    content = _read(source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(name + ".partial")
-    try:
+    _verify(content, entry, source, "get the file from another place with --from FOLDER_OR_URL")
+    with tempfile.TemporaryDirectory(dir=to, suffix=".partial") as folder:  # a new name: no link is written through
+        partial = Path(folder) / name
         partial.write_bytes(content)
-        _verify(partial.read_bytes(), entry, place, "get the file from another place with --from FOLDER_OR_URL")
         os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return f"{name}: {entry['rows']} rows from {place} (licence: {entry['licence']})"
+    return f"{name}: {entry['rows']} rows from {source} (licence: {entry['licence']})"
 
 
-def count_rows(content, name):
-    """Rows of a list: ids in a CSV (lines that are not blank), annotated clips in a JSON list.
-
-    content: bytes of the file; name: its name. Raises ValueError if it is neither text nor JSON.
-    """
+def count_rows(content: bytes, name: str) -> int:
+    """Rows of a list: lines of a text that are not blank, items of a JSON list."""
     text = content.decode("utf-8")
     return len(json.loads(text)) if name.endswith(".json") else sum(1 for line in text.splitlines() if line.strip())
 
 
-def _is_url(origin):
-    return "://" in str(origin)
-
-
-def _place(name, origin):
-    """Where `name` lies in a folder (Path) or under an URL prefix (str)."""
-    return f"{str(origin).rstrip('/')}/{quote(name)}" if _is_url(origin) else Path(origin) / name
-
-
-def _read(place):
-    """Bytes of a file or URL; the errors are those of `download`."""
+def _read(source):
+    """Bytes of a file or URL."""
     try:
-        if not _is_url(place):
-            return Path(place).read_bytes()
-        with urlopen(place, timeout=TIMEOUT) as answer:
+        if "://" not in str(source):
+            return Path(source).read_bytes()
+        with urlopen(source, timeout=TIMEOUT) as answer:
             return answer.read()
     except FileNotFoundError:
-        raise FileNotFoundError(f"{place} is missing: name the folder that holds the lists with --from") from None
+        raise FileNotFoundError(f"{source} is missing: name the folder that holds the lists with --from") from None
     except (OSError, HTTPException, ValueError) as error:
-        message = (
-            f"{place} cannot be read ({error}): check the connection, or name another place with --from FOLDER_OR_URL"
-        )
-        raise ConnectionError(message) from None
+        advice = "check the connection, or name another place with --from FOLDER_OR_URL"
+        raise ConnectionError(f"{source} cannot be read ({error}): {advice}") from None
 
 
-def _verify(content, entry, place, advice):
+def _verify(content, entry, source, advice):
     """Raises ValueError unless the bytes have the sha256 and the number of rows of the manifest's entry."""
-    found = hashlib.sha256(content).hexdigest()
-    if found != entry["sha256"]:
-        raise ValueError(f"{place} has sha256 {found[:12]}..., the manifest says {entry['sha256'][:12]}...: {advice}")
-    rows = count_rows(content, entry["name"])
-    if rows != entry["rows"]:
-        raise ValueError(f"{place} has {rows} rows, the manifest says {entry['rows']}: {advice}")
+    found, expected = hashlib.sha256(content).hexdigest(), entry["sha256"]
+    if found != expected:
+        raise ValueError(f"{source} has sha256 {found[:12]}..., the manifest says {expected[:12]}...: {advice}")
+    if (rows := count_rows(content, entry["name"])) != entry["rows"]:
+        raise ValueError(f"{source} has {rows} rows, the manifest says {entry['rows']}: {advice}")
 
 
-def main(arguments=None):
-    """The command line; `arguments` as in sys.argv[1:]. Prints one line a list."""
+def main(argv: list[str] | None = None) -> None:
+    """The command line; prints one line a list."""
     parser = argparse.ArgumentParser(prog="python -m metadata.download", description="Fetch and verify the id lists.")
     parser.add_argument("--from", dest="origin", metavar="FOLDER_OR_URL", help="default: each list's public source")
-    parser.add_argument("--to", default=HERE, metavar="FOLDER", help="default: metadata/, where the readers look")
-    parser.add_argument("--manifest", default=HERE / "manifest.json", metavar="FILE", help="what to fetch")
-    args = parser.parse_args(arguments)
+    parser.add_argument("--to", default=METADATA, metavar="FOLDER", help="default: metadata/, where the readers look")
+    parser.add_argument("--manifest", default=MANIFEST, metavar="FILE", help="what to fetch")
+    args = parser.parse_args(argv)
     try:
         for entry in read_manifest(args.manifest):
             print(download(entry, args.to, args.origin), flush=True)

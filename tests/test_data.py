@@ -11,7 +11,7 @@ import torch
 from scipy.io import wavfile
 
 from dataset.augment.regions import felzenszwalb_regions, grid_regions
-from dataset.benchmarks.labels import FlickrLabels, VGGSSLabels
+from dataset.benchmarks.index import FlickrIndex, VGGSSIndex
 from dataset.benchmarks.test_sets import FilesTest, HDF5Test
 from dataset.frontends.log_mel import log_mel_patches, scale
 from dataset.media.audio import RATE, SAMPLES, load_clip
@@ -240,7 +240,7 @@ def test_images_that_cannot_be_read_are_named(tmp_path):
 
 def test_test_sets_name_what_is_missing(tmp_path):
     (tmp_path / "list.csv").write_text("1\n2\n")
-    labels = FlickrLabels(tmp_path / "list.csv", tmp_path / "5k_labeled" / "Annotations")
+    labels = FlickrIndex(tmp_path / "list.csv", tmp_path / "5k_labeled" / "Annotations")
     folder = tmp_path / "5k_labeled" / "Data"
     places = (folder / "frames", ".jpg"), (folder / "audio", ".wav")
     with pytest.raises(FileNotFoundError, match="frames is missing"):
@@ -268,4 +268,4 @@ def test_test_sets_name_what_is_missing(tmp_path):
         HDF5Test(labels, tmp_path, [tmp_path / "list.csv"])
     (tmp_path / "list.csv").write_text("1\n2\n3\n")
     with pytest.raises(ValueError, match="boxes.json has no boxes for 2"):
-        VGGSSLabels(tmp_path / "list.csv", tmp_path / "boxes.json")
+        VGGSSIndex(tmp_path / "list.csv", tmp_path / "boxes.json")

@@ -133,7 +133,7 @@ def share_of_a_test(rank, world):
         return audio(index)
 
     test_set.audio = unreadable
-    test_set.labels.videos = ["x", "x", "x", "y", "y", "z", "z"]
+    test_set.benchmark.videos = ["x", "x", "x", "y", "y", "z", "z"]
     result, probes = look(test_set, skip_missing=True, num_visual=3)
     probed = {probe.name: probe.summary() for probe in probes}
     return {"ids": [item["id"] for item in result.items], **result.summary(["fixed0.5", "median"]), **probed}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dataset.benchmarks.annotations import GT_SIZE, draw_boxes, flickr_boxes, flickr_map, read_ids, vggss_map
-from dataset.benchmarks.labels import Labels
+from dataset.benchmarks.index import BenchmarkIndex
 from dataset.benchmarks.test_sets import ShuffledSounds, TestSet, _Donors
 from dataset.frontends import FRONT_ENDS
 from utils.evaluation.evaluate import HEADLINE, build_test_loader, evaluate, heat_maps, score
@@ -109,7 +109,7 @@ def test_id_lists(tmp_path):
         read_ids(tmp_path / "missing.csv")
 
 
-class Quarters(Labels):
+class Quarters(BenchmarkIndex):
     """Boxes around one quarter after the other; the item "no box" has none."""
 
     def __init__(self, ids, classes, silent):
@@ -209,7 +209,7 @@ class Listed(Toy):
 
     def __init__(self, count, classes=None, silent=None):
         super().__init__([f"i{k}" for k in range(count)], classes, silent)
-        self.labels.images, self.labels.sounds = self.ids, self.ids
+        self.benchmark.images, self.benchmark.sounds = self.ids, self.ids
 
 
 class Counting(np.ndarray):
@@ -232,8 +232,8 @@ def test_shuffling_takes_a_time_that_grows_with_the_items_alone(kind, monkeypatc
     """Counted in values looked at, not in seconds: four times the items, four times the work."""
     build = _Donors.__init__
 
-    def counted(self, labels, at_hand):
-        build(self, labels, at_hand)
+    def counted(self, benchmark, present):
+        build(self, benchmark, present)
         self.sounds, self.classes = self.sounds.view(Counting), self.classes.view(Counting)
 
     monkeypatch.setattr(_Donors, "__init__", counted)

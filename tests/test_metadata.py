@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.benchmarks import FLICKR_LISTS, LISTED, VGGSS_LISTS
+from dataset.benchmarks import BENCHMARKS
 from metadata.download import count_rows, download, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,8 +80,7 @@ def test_count_rows():
 
 def test_our_manifest_is_complete():
     lists = {one["name"]: one for one in read_manifest()}
-    assert {"flickr_test249_in5k.csv", *FLICKR_LISTS.values(), *VGGSS_LISTS.values()} <= set(lists)
-    assert {f"{name}_boxes.json" for name in LISTED} <= set(lists)
+    assert {Path(one).name for benchmark in BENCHMARKS.values() for one in benchmark.lists} == set(lists)
     rows = {"flickr_test249_in5k.csv": 249, "vggss_test_4692.csv": 4692, "vggss_test_5158.json": 5158}
     assert {name: lists[name]["rows"] for name in rows} == rows
     readme = (ROOT / "metadata" / "README.md").read_text()

@@ -7,7 +7,7 @@ from scipy.integrate import trapezoid
 from torch import nn
 
 from dataset.benchmarks.annotations import GT_SIZE, vggss_map
-from dataset.benchmarks.labels import Labels
+from dataset.benchmarks.index import BenchmarkIndex
 from dataset.benchmarks.test_sets import TestSet
 from dataset.frontends import FRONT_ENDS
 from models.sacl import SACL
@@ -78,7 +78,7 @@ def test_an_image_counts_where_all_its_things_are_found():
     assert scores["iauc"] == pytest.approx(trapezoid(reached, dx=0.05))
 
 
-class OneHot(Labels):
+class OneHot(BenchmarkIndex):
     """Item i shows thing i in the quarter i % 4; the last ones, where there are any, hold nothing that sounds."""
 
     def __init__(self, count, silent):
@@ -102,7 +102,7 @@ class OneHotSet(TestSet):
         return np.full((8, 8, 3), index, np.uint8)
 
     def audio(self, index):
-        sound = index if not self.labels.sounding or self.labels.sounding[index] else (index + 1) % len(self)
+        sound = index if not self.benchmark.sounding or self.benchmark.sounding[index] else (index + 1) % len(self)
         return torch.full((3, 1, 96, 64), float(sound))
 
     def find_missing(self):
@@ -134,7 +134,10 @@ class Hears(nn.Module):
 def look(test_set, model=None, **options):
     model = model or SACL(Sees(), Hears())
     sounds = encode_sounds(model, test_set, CPU, 4, 0)
-    probes = [NegativeAudio(model, test_set, sounds, CPU, seed=1), Retrieval(model, test_set.labels, sounds, 1000, 0)]
+    probes = [
+        NegativeAudio(model, test_set, sounds, CPU, seed=1),
+        Retrieval(model, test_set.benchmark, sounds, 1000, 0),
+    ]
     return evaluate(model, build_test_loader(test_set, 4, 0), CPU, probes=probes, **options), probes
 
 
@@ -204,9 +207,9 @@ def test_retrieval_asks_the_method_about_every_pair_of_the_gallery(monkeypatch):
     monkeypatch.setattr("utils.evaluation.retrieval.PAIRS", 4)
     model, test_set = LooksAgain(Sees(), Hears()), OneHotSet(12, silent=2)
     sounds = encode_sounds(model, test_set, CPU, 4, 0)
-    retrieval = Retrieval(model, test_set.labels, sounds, items=7, seed=3)
+    retrieval = Retrieval(model, test_set.benchmark, sounds, items=7, seed=3)
     assert len(retrieval.gallery) == 7 and max(retrieval.gallery) < 10
-    assert retrieval.gallery != Retrieval(model, test_set.labels, sounds, items=7, seed=4).gallery
+    assert retrieval.gallery != Retrieval(model, test_set.benchmark, sounds, items=7, seed=4).gallery
     evaluate(model, build_test_loader(test_set, 5, 0), CPU, probes=[retrieval])
     rows = dict(retrieval.rows)
     assert sorted(rows) == retrieval.gallery and retrieval.summary()["n"] == 7

@@ -15,7 +15,7 @@ from test_evaluation import run as evaluate_toys
 from torch import nn
 
 from dataset.benchmarks.annotations import vggss_map
-from dataset.benchmarks.labels import Labels
+from dataset.benchmarks.index import BenchmarkIndex
 from dataset.benchmarks.test_sets import TestSet
 from dataset.frontends import FRONT_ENDS
 from utils.evaluation.evaluate import heat_maps
@@ -31,7 +31,7 @@ CLASSES = ("dog", "church bell", "</script><b>cat</b>")
 EVIL = "<img src=x onerror=document.title='hacked'>"  # a name that no list forbids
 
 
-class Growing(Labels):
+class Growing(BenchmarkIndex):
     """Fifty boxes that grow from item to item; one is empty, and in one nothing sounds."""
 
     def __init__(self):

@@ -58,7 +58,7 @@ class Finds(nn.Module):
 
 def test_a_set_of_frames_is_scored_as_avsbench_scores_it():
     test_set = OneHotSet(6)
-    test_set.labels.videos = ["x", "x", "x", "y", "y", "y"]
+    test_set.benchmark.videos = ["x", "x", "x", "y", "y", "y"]
     summary = evaluate(Finds(), build_test_loader(test_set, 4, 0), torch.device("cpu")).summary()
     scores = summary["segmentation"]
     assert (scores["frames"], scores["frames_with_mask"]) == (6, 6) and scores["miou"] > 0.9

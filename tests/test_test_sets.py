@@ -11,7 +11,7 @@ from scipy.io import wavfile
 
 from arguments_train import parse_args
 from dataset import benchmarks
-from dataset.benchmarks import TEST_SETS, build_labels, build_test_set, find_valset
+from dataset.benchmarks import TEST_SETS, build_index, build_test_set, find_valset
 from dataset.benchmarks.annotations import listed_boxes, silent_pairs
 from dataset.benchmarks.test_sets import ShuffledSounds
 from dataset.media.audio import RATE, SAMPLES
@@ -72,7 +72,7 @@ def test_subsets_of_vggss_are_read_from_the_same_files_by_id(tmp_path, metadata)
     assert [int(heard.frame(i).mean()) for i in range(2)] == [30, 10]
     assert [item["gt_map"].mean() for item in heard] == [0.5, 0.25]
     assert heard.waveform(0).shape == (SAMPLES,) and heard.waveform(0).dtype == np.float32
-    assert heard.labels.classes == ["clip3", "clip1"]
+    assert heard.benchmark.classes == ["clip3", "clip1"]
     with pytest.raises(ValueError, match="no boxes for aaaaaaaaaaa_000002"):  # milliseconds are understood
         build_test_set("vggss4655", args(tmp_path))
     (tmp_path / "VGG-Sound/5k_labeled/Data/h5py_test_audios.h5").unlink()
@@ -97,7 +97,7 @@ def test_extended_vggss_appends_pairs_in_which_nothing_sounds(tmp_path, metadata
     (metadata / "vggss_test_plus_silent.csv").write_text(pairs)
     extended = build_test_set("vggss_extended", args(tmp_path))
     assert extended.ids == [*CLIPS, f"{CLIPS[0]}+{CLIPS[2]}", f"{CLIPS[1]}+gone_000000"]
-    assert extended.labels.sounding == [True] * 4 + [False] * 2
+    assert extended.benchmark.sounding == [True] * 4 + [False] * 2
     pair, whole = extended[4], extended[2]
     assert (pair["audio"] == whole["audio"]).all() and not pair["gt_map"].any() and extended.frame(4).mean() == 0
     assert list(extended.find_missing()) == [extended.ids[5]] and "gone_000000 is missing" in extended[5]["error"]
@@ -120,15 +120,15 @@ def test_is3_and_vpo_name_several_things_in_an_image(tmp_path, metadata):
     listed(metadata, "is3", [(f"{name}.jpg", f"{name}.wav", [93, 0, 224, 112]) for name in names])
     write_media(tmp_path / "IS3/visual_frames/deeper", tmp_path / "IS3/audio_wav", names)
     is3 = build_test_set("is3", args(tmp_path))
-    assert is3.labels.groups == ["cat_dog_7"] * 2 and is3.labels.classes == ["cat", "dog"]
+    assert is3.benchmark.groups == ["cat_dog_7"] * 2 and is3.benchmark.classes == ["cat", "dog"]
     assert is3[0]["gt_map"].sum() == (224 - 93) * 112  # whole pixels, not one less by rounding
     assert is3.waveform(1).shape == (SAMPLES,) and is3.find_missing() == {}
     (tmp_path / "IS3/audio_wav" / f"{names[1]}.wav").unlink()
     missing = build_test_set("is3", args(tmp_path)).find_missing()
     assert list(missing) == [names[1]] and missing[names[1]].endswith(f"IS3/audio_wav/{names[1]}.wav is missing")
     listed(metadata, "vpo_ms", [("0001_22.jpg", "0001_22.wav", [0, 0, 0, 0])])
-    labels = build_labels("vpo_ms", tmp_path)
-    assert labels.groups == ["0001"] and labels.classes is None and not labels.gt_map(0).any()
+    index = build_index("vpo_ms", tmp_path)
+    assert index.groups == ["0001"] and index.classes is None and not index.gt_map(0).any()
 
 
 def test_avsbench_has_a_sound_for_several_frames_and_masks_where_they_are(tmp_path, metadata):
@@ -138,7 +138,7 @@ def test_avsbench_has_a_sound_for_several_frames_and_masks_where_they_are(tmp_pa
     write_media(root / "visual_frames/vid_0", root / "audio_wav/test", frames, ["vid_0"], ".png")
     boxes = build_test_set("avsbench_ms3", args(tmp_path))
     assert [item["gt_map"].mean() for item in boxes] == [0.25, 0.25]
-    assert describe_annotations(boxes.labels) == "in the lists"
+    assert describe_annotations(boxes.benchmark) == "in the lists"
     assert ShuffledSounds(boxes).donors == [0, 1]  # there is no other sound
     (root / "gt_masks/vid_0").mkdir(parents=True)
     mask = np.zeros((100, 200, 3), np.uint8)
@@ -147,12 +147,12 @@ def test_avsbench_has_a_sound_for_several_frames_and_masks_where_they_are(tmp_pa
     masks = build_test_set("avsbench_ms3", args(tmp_path))
     assert masks[0]["gt_map"].mean() == 0.25 and masks[0]["gt_map"][:, :56].all()
     assert "vid_0_2.png is missing: complete the masks" in masks[1]["error"]
-    before = describe_annotations(masks.labels)
-    assert before.startswith("2 .png files, sha256 ") and before == describe_annotations(masks.labels)
+    before = describe_annotations(masks.benchmark)
+    assert before.startswith("2 .png files, sha256 ") and before == describe_annotations(masks.benchmark)
     cv2.imwrite(str(root / "gt_masks/vid_0/vid_0_1.png"), mask[::-1, ::-1])
-    assert describe_annotations(masks.labels) != before
+    assert describe_annotations(masks.benchmark) != before
     listed(metadata, "avsbench_s4", [("a_1.png", "a.wav", [0, 0, 1, 1])])
-    assert build_labels("avsbench_s4", tmp_path).classes == ["test"]  # the folder above the clip's
+    assert build_index("avsbench_s4", tmp_path).classes == ["test"]  # the folder above the clip's
 
 
 @pytest.mark.parametrize("entry", [{}, {"image": "a.jpg", "audio": "a.wav", "gt_box": [1, 2, 3]}, 3])
@@ -181,12 +181,12 @@ def test_flickr_validation_is_drawn_outside_the_test_list(tmp_path, metadata):
     assert find_valset(parse_args([*argv, "flickr10k"])) == "flickr_val"
     for flags in (["demo"], ["flickr10k", "--valset", "none"]):
         assert find_valset(parse_args([*argv, *flags])) == "none"
-    drawn = build_labels("flickr_val", tmp_path).ids
+    drawn = build_index("flickr_val", tmp_path).ids
     assert len(drawn) == len(set(drawn)) == 250 and not {"1", "2", "3908875350"} & set(drawn)
     (tmp_path / "SoundNet_Flickr/5k_labeled/Data/audio" / f"{drawn[0]}.wav").unlink()
     assert find_valset(args(tmp_path)) == "none"
     (annotations / f"{drawn[0]}.xml").unlink()
-    again = build_labels("flickr_val", tmp_path).ids
+    again = build_index("flickr_val", tmp_path).ids
     assert len(set(again) & set(drawn)) == 249  # one clip less changes one clip
 
 
@@ -212,10 +212,10 @@ def test_the_public_lists(tmp_path, monkeypatch):
     }
     assert {*expected, "flickr_val", "demo", "custom"} == set(TEST_SETS)
     for name, (items, without_box) in expected.items():
-        labels = build_labels(name, tmp_path)
-        assert len(labels) == len(set(labels.ids)) == items, name
+        index = build_index(name, tmp_path)
+        assert len(index) == len(set(index.ids)) == items, name
         if without_box is not None:
-            assert sum(not labels.gt_map(i).any() for i in range(items)) == without_box, name
-    assert len(set(build_labels("is3", tmp_path).groups)) == 3240
-    sizes = np.unique(build_labels("vpo_ms", tmp_path).groups, return_counts=True)[1]
+            assert sum(not index.gt_map(i).any() for i in range(items)) == without_box, name
+    assert len(set(build_index("is3", tmp_path).groups)) == 3240
+    sizes = np.unique(build_index("vpo_ms", tmp_path).groups, return_counts=True)[1]
     assert (sizes == 1).sum() == 759 and (sizes > 1).sum() == 673

@@ -1,84 +1,121 @@
-"""The test sets: build_test_set and build_labels are the only place where a name picks a class and a folder."""
+"""The test sets by name. To add one, add a row to BENCHMARKS, and an index class if the format of its lists is new."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from dataset.benchmarks.annotations import read_ids
-from dataset.benchmarks.ids import METADATA
-from dataset.benchmarks.labels import ExtendedLabels, FlickrLabels, FlickrValidation, ListedLabels, VGGSSLabels
-from dataset.benchmarks.test_sets import FilesTest, HDF5Test
+from dataset.benchmarks.index import (
+    BenchmarkIndex,
+    ExtendedIndex,
+    FlickrIndex,
+    FlickrValidationIndex,
+    JSONIndex,
+    VGGSSIndex,
+)
+from dataset.benchmarks.test_sets import FilesTest, HDF5Test, TestSet
 from dataset.frontends import FRONT_ENDS
+from metadata import METADATA
 
-FLICKR_LISTS = {"flickr": "flickr_test249_in5k.csv", "flickr250": "flickr_test_250.txt"}
-VGGSS_LISTS = {
-    "vggss": "vggss_test_4692.csv",
-    "vggss5158": "vggss_test_5158.csv",
-    "vggss4655": "vggss_test_4655.txt",
-    "vggss_heard": "vggss_heard_test.csv",
-    "vggss_unheard": "vggss_unheard_test.csv",
-    "demo": "vggss_test_4692.csv",
+
+class Benchmark(NamedTuple):
+    """Where the files of a test set are, relative to its folder.
+
+    folder: below the data path. lists: the files that define its items, looked for there, then in metadata/.
+    index: (folder, *paths of the lists) -> BenchmarkIndex.
+    frames, sounds: (folder, suffix) of single files; None where `arrays` is the folder of HDF5 files
+    h5py_test_*.h5, whose rows are named by the lines of one of row_lists.
+    """
+
+    folder: str
+    lists: tuple[str, ...]
+    index: Callable[..., BenchmarkIndex]
+    frames: tuple[str, str] | None = None
+    sounds: tuple[str, str] | None = None
+    arrays: str | None = None
+    row_lists: tuple[str, ...] = ()
+
+    def find_row_lists(self, data_path: str | Path) -> list[Path]:
+        """The row_lists in the folder; where there are none, the last of them in metadata/."""
+        own = [Path(data_path) / self.folder / name for name in self.row_lists]
+        return [path for path in own if path.is_file()] or [METADATA / name for name in self.row_lists[-1:]]
+
+
+def _flickr(id_list: str, index=FlickrIndex, *more_lists: str) -> Benchmark:
+    def make(folder, ids, *more):
+        return index(ids, folder / "5k_labeled/Annotations", *more)
+
+    frames, sounds = ("5k_labeled/Data/frames", ".jpg"), ("5k_labeled/Data/audio", ".wav")
+    return Benchmark("SoundNet_Flickr", (id_list, *more_lists), make, frames, sounds)
+
+
+def _vggss(id_list: str, index=VGGSSIndex, *more_lists: str, folder: str = "VGG-Sound") -> Benchmark:
+    lists = (id_list, "5k_labeled/Annotations/vggss_test_5158.json", *more_lists)
+    row_lists = ("vggss_test_5158.csv", "vggss_test_4692.csv")
+    return Benchmark(folder, lists, lambda _, *paths: index(*paths), arrays="5k_labeled/Data", row_lists=row_lists)
+
+
+def _json(name: str, folder: str, suffix: str = ".jpg", **options) -> Benchmark:
+    def make(folder, boxes):
+        masks = folder / "gt_masks"
+        return JSONIndex(boxes, masks=masks if masks.is_dir() else None, **options)
+
+    return Benchmark(folder, (f"{name}_boxes.json",), make, ("visual_frames", suffix), ("audio_wav", ".wav"))
+
+
+def _custom(folder: Path) -> VGGSSIndex:
+    return VGGSSIndex(folder / "custom_test.csv", folder / "labeled/Annotations/custom_test.json")
+
+
+def _extended(index):
+    """Its last list holds silent pairs."""
+    return lambda *paths: ExtendedIndex(index(*paths[:-1]), paths[-1])
+
+
+BENCHMARKS = {
+    "flickr": _flickr("flickr_test249_in5k.csv"),
+    "flickr250": _flickr("flickr_test_250.txt"),
+    "flickr_val": _flickr("flickr_test249_in5k.csv", FlickrValidationIndex),
+    "vggss": _vggss("vggss_test_4692.csv"),
+    "vggss5158": _vggss("vggss_test_5158.csv"),
+    "vggss4655": _vggss("vggss_test_4655.txt"),
+    "vggss_heard": _vggss("vggss_heard_test.csv"),
+    "vggss_unheard": _vggss("vggss_unheard_test.csv"),
+    "demo": _vggss("vggss_test_4692.csv", folder="Demo/VGG-Sound"),
+    "flickr_extended": _flickr("flickr_test_250.txt", _extended(FlickrIndex), "flickr_test_plus_silent.csv"),
+    "vggss_extended": _vggss("vggss_test_5158.csv", _extended(VGGSSIndex), "vggss_test_plus_silent.csv"),
+    "is3": _json("is3", "IS3", several=True, classes="object"),
+    "avsbench_s4": _json("avsbench_s4", "AVSBench/S4", ".png", frames=True, classes="topic"),
+    "avsbench_ms3": _json("avsbench_ms3", "AVSBench/MS3", ".png", frames=True),
+    "vpo_ss": _json("vpo_ss", "VPO/SS"),
+    "vpo_ms": _json("vpo_ms", "VPO/MS", several=True),
+    "custom": Benchmark("Custom", (), _custom, arrays="labeled/Data", row_lists=("custom_test.csv",)),
 }
-
-ROW_LISTS = ("vggss_test_5158.csv", "vggss_test_4692.csv")  # one of them, beside the HDF5 files, names their rows
-VGGSS_FOLDERS = {"custom": "Custom", "demo": "Demo/VGG-Sound"}
-EXTENDED = {"flickr_extended": "flickr250", "vggss_extended": "vggss5158"}  # with pairs in which nothing seen sounds
-LISTED = {  # folder, suffix of the images, and what their names tell
-    "is3": ("IS3", ".jpg", {"several": True, "classes": "thing"}),
-    "avsbench_s4": ("AVSBench/S4", ".png", {"frames": True, "classes": "topic"}),
-    "avsbench_ms3": ("AVSBench/MS3", ".png", {"frames": True}),
-    "vpo_ss": ("VPO/SS", ".jpg", {}),
-    "vpo_ms": ("VPO/MS", ".jpg", {"several": True}),
-}
-
-TEST_SETS = (*FLICKR_LISTS, "flickr_val", *VGGSS_LISTS, *EXTENDED, *LISTED, "custom")
+TEST_SETS = tuple(BENCHMARKS)
 
 
-def build_test_set(name, args):
-    """The test set `name` under args.data_path, with the sounds as args.method reads them."""
-    labels, root = build_labels(name, args.data_path), Path(args.data_path)
-    reading = {"size": args.imgSize, "front_end": FRONT_ENDS[args.front_end]}
-    if name in LISTED:
-        folder, suffix, _ = LISTED[name]
-        frames, sounds = root / folder / "visual_frames", root / folder / "audio_wav"
-        return FilesTest(labels, (frames, suffix), (sounds, ".wav"), **reading)
-    if name.startswith("flickr"):
-        data = root / "SoundNet_Flickr/5k_labeled/Data"
-        return FilesTest(labels, (data / "frames", ".jpg"), (data / "audio", ".wav"), **reading)
-    folder = root / VGGSS_FOLDERS.get(name, "VGG-Sound")
-    if name == "custom":
-        return HDF5Test(labels, folder / "labeled/Data", [folder / "custom_test.csv"], **reading)
-    own = [folder / name for name in ROW_LISTS if (folder / name).is_file()]
-    return HDF5Test(labels, folder / "5k_labeled/Data", own or [METADATA / name for name in ROW_LISTS[-1:]], **reading)
+def build_test_set(name: str, args) -> TestSet:
+    """The test set `name` below args.data_path, with images of args.imgSize and sounds as args.front_end reads them."""
+    benchmark, index = BENCHMARKS[name], build_index(name, args.data_path)
+    folder, reading = Path(args.data_path) / benchmark.folder, (args.imgSize, FRONT_ENDS[args.front_end])
+    if benchmark.arrays:
+        return HDF5Test(index, folder / benchmark.arrays, benchmark.find_row_lists(args.data_path), *reading)
+    frames, sounds = ((folder / place, suffix) for place, suffix in (benchmark.frames, benchmark.sounds))
+    return FilesTest(index, frames, sounds, *reading)
 
 
-def build_labels(name, data_path):
-    """What is known of the test set `name` without its frames and sounds. Lists are looked for in the data folder, then
-    in metadata/ (see find_list)."""
-    root = Path(data_path)
-    flickr, annotations = root / "SoundNet_Flickr", root / "SoundNet_Flickr/5k_labeled/Annotations"
-    if name in LISTED:
-        folder, _, told = LISTED[name]
-        masks, boxes = root / folder / "gt_masks", find_list(root / folder / f"{name}_boxes.json")
-        return ListedLabels(boxes, masks=masks if masks.is_dir() else None, **told)
-    if name in EXTENDED:
-        labels = build_labels(EXTENDED[name], data_path)
-        folder = flickr if name.startswith("flickr") else root / "VGG-Sound"
-        return ExtendedLabels(labels, find_list(folder / f"{name.split('_')[0]}_test_plus_silent.csv"))
-    if name == "flickr_val":
-        return FlickrValidation(annotations, find_list(flickr / FLICKR_LISTS["flickr"]))
-    if name in FLICKR_LISTS:
-        return FlickrLabels(find_list(flickr / FLICKR_LISTS[name]), annotations)
-    folder = root / VGGSS_FOLDERS.get(name, "VGG-Sound")
-    if name == "custom":
-        return VGGSSLabels(folder / "custom_test.csv", folder / "labeled/Annotations/custom_test.json")
-    boxes = find_list(folder / "5k_labeled/Annotations/vggss_test_5158.json")
-    return VGGSSLabels(find_list(folder / VGGSS_LISTS[name]), boxes)
+def build_index(name: str, data_path: str | Path) -> BenchmarkIndex:
+    """The items of the test set `name` and their ground truth; its frames and sounds need not be there."""
+    benchmark = BENCHMARKS[name]
+    folder = Path(data_path) / benchmark.folder
+    return benchmark.index(folder, *(find_list(folder / path) for path in benchmark.lists))
 
 
-def find_list(path):
-    """The list in the data folder, else the one of that name in metadata/ (whose absence names the way to get it).
+def find_list(path: Path) -> Path:
+    """The list in the data folder, else the one of that name in metadata/ (download.py fetches it).
 
-    Where the data folder's list shares an id with that of metadata/, the latter says what the test set is: the former
-    may be what a preparation found at hand, and a set must not shrink in silence.
+    Where both name the same clip, the one in metadata/ defines the test set: the data folder's may name only the clips
+    that were available to a preparation, and a test set must not shrink unnoticed.
     """
     published = METADATA / path.name
     if not path.is_file() or path.suffix == ".json":

@@ -1,4 +1,4 @@
-"""Your own material -> the HDF5 files that the readers read: python -m dataset.prepare COMMAND (--help names them).
+"""Your own data -> the HDF5 files for training and testing: python -m dataset.prepare COMMAND (see --help).
 
-What training reads is written as h5py_train_{frames,audios,spects,masks}_<set>.h5, row i of each from one clip.
+Training sets are h5py_train_{frames,audios,spects,masks}_<set>.h5, row i of each from one clip.
 """

@@ -6,8 +6,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from dataset import TRAIN_FOLDERS
-from dataset.benchmarks.ids import METADATA
-from dataset.prepare.clips import OK, find_clips, refuse_clips
+from dataset.benchmarks import BENCHMARKS, find_list
+from dataset.prepare.clips import OK, list_clips, refuse_clips
 from dataset.prepare.leaks import TestClips, check_ids, find_test_lists
 from dataset.prepare.pairs import prepare_pairs
 from dataset.prepare.rows import FRAME_FORMATS, SPECT_FORMATS
@@ -15,6 +15,7 @@ from dataset.prepare.sheet import save_sheet
 from dataset.prepare.test_files import check_flickr, prepare_vggss
 from dataset.prepare.verify import verify
 from dataset.prepare.videos import prepare_videos
+from metadata import METADATA
 
 SETS = {  # name inside the files' names, rows a file where none are asked for
     "flickr10k": ("10k", None),
@@ -34,20 +35,20 @@ def pairs(args):
 
 def videos(args):
     test_clips = TestClips(args.exclude)
-    lists = ", ".join(test_clips.lists) or "no test lists (python -m metadata.download brings them)"
-    clips, others = find_clips(args.input)
+    lists = ", ".join(test_clips.lists) or "no test lists (python -m metadata.download fetches them)"
+    clips, others = list_clips(args.input)
     refuse_clips(clips, test_clips)
     print(f"{len(clips)} clips in {args.input}; checked against {lists}", flush=True)
     if others:
-        print(f"{len(others)} files of other kinds are not looked at, such as {others[0]}")
+        print(f"{len(others)} files of other formats are ignored, such as {others[0]}")
     folder = Path(args.out) / TRAIN_FOLDERS[args.trainset]
     name, rows = SETS[args.trainset]
     rows = args.rows_per_shard or rows
     states = prepare_videos(clips, folder, name, rows, args.workers, args.frame_format, args.spect_format)
     print(", ".join(f"{count} {state}" for state, count in states.most_common()), f"(see {folder / 'prepared.csv'})")
-    print(f"{states['excluded']} test clips kept out")
+    print(f"{states['excluded']} test clips excluded")
     if not states[OK]:
-        raise ValueError(f"{args.input}: not one clip could be used, see {folder / 'prepared.csv'}")
+        raise ValueError(f"{args.input}: no clip could be used, see {folder / 'prepared.csv'}")
 
 
 def vggss(args):
@@ -60,15 +61,16 @@ def vggss(args):
 
 
 def flickr_test(args):
-    ids = args.ids or Path(args.datasets) / "SoundNet_Flickr" / "flickr_test249_in5k.csv"
-    number, problems = check_flickr(args.datasets, ids if Path(ids).is_file() else METADATA / Path(ids).name)
+    benchmark = BENCHMARKS["flickr"]
+    ids = args.ids or find_list(Path(args.datasets) / benchmark.folder / benchmark.lists[0])
+    number, problems = check_flickr(args.datasets, ids)
     _report([f"{number} ids, {number - len(problems)} of them with frame, sound and box"], problems)
 
 
 def check(args):
     test_clips = TestClips(args.against)
     if not test_clips.lists:
-        raise ValueError(f"{METADATA} has no test lists: bring them with python -m metadata.download")
+        raise ValueError(f"{METADATA} has no test lists: fetch them with python -m metadata.download")
     lines, leaked = check_ids(args.list, test_clips)
     print("\n".join(lines))
     if leaked:
@@ -85,15 +87,15 @@ def sheet(args):
 
 
 def _report(found, problems):
-    """Prints both; problems make the command fail."""
+    """Prints both; the command fails if there are problems."""
     print("\n".join([*found, *problems]))
     if problems:
         raise SystemExit(f"{len(problems)} problems")
     print("no problems")
 
 
-def parse_args(argv=None):
-    """The command line; argv as in sys.argv[1:]. The namespace's `run` is the command's function."""
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line. The namespace's `run` is the command's function."""
     parser = argparse.ArgumentParser(prog="python -m dataset.prepare", description="Write the HDF5 files to train on.")
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -104,14 +106,14 @@ def parse_args(argv=None):
 
     one = command("videos", videos, "clips with sound -> a training set")
     one.add_argument("--input", required=True, metavar="CLIPS", help="a folder, or a list of paths, one a line")
-    one.add_argument("--trainset", required=True, choices=SETS, help="what they become")
+    one.add_argument("--trainset", required=True, choices=SETS, help="the training set to write")
     one.add_argument("--rows_per_shard", type=_count(1), help="rows a file (144k: 14400, otherwise all in one file)")
     one.add_argument(
         "--exclude",
         nargs="*",
         default=find_test_lists(),
         metavar="LIST",
-        help="lists of clips to keep out (default: the test lists in metadata/; none: keep all)",
+        help="lists of clips to exclude (default: the test lists in metadata/; without a LIST: exclude none)",
     )
     _add_writing(one)
     _add_formats(one)
@@ -121,7 +123,7 @@ def parse_args(argv=None):
     _add_writing(one)
     _add_formats(one)
 
-    one = command("vggss", vggss, "the clips of VGG-SS that are at hand -> a test set")
+    one = command("vggss", vggss, "your clips of VGG-SS -> a test set")
     one.add_argument("--videos", required=True, metavar="CLIPS", help="a folder, or a list of paths, one a line")
     one.add_argument(
         "--ids",
@@ -137,7 +139,7 @@ def parse_args(argv=None):
     one.add_argument("datasets", metavar="DATASETS", help="the data_path of training")
     one.add_argument("--ids", metavar="LIST", help="the test clips (default: flickr_test249_in5k.csv)")
 
-    one = command("check-ids", check, "what a list of training clips shares with the test lists; fails if anything")
+    one = command("check-ids", check, "count the test clips in a list of training clips; fails if there are any")
     one.add_argument("list", metavar="LIST", help="ids, one a line")
     one.add_argument(
         "--against", nargs="+", default=find_test_lists(), metavar="LIST", help="default: the test lists in metadata/"
@@ -165,7 +167,7 @@ def _add_formats(parser):
 
 
 def _count(least):
-    """argparse's type of a whole number from `least`."""
+    """A type for argparse: a whole number from `least`."""
 
     def count(text):
         if not text.isdecimal() or int(text) < least:
@@ -175,16 +177,16 @@ def _count(least):
     return count
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         args.run(args)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
     except BrokenProcessPool:
-        raise SystemExit("a worker process was killed, probably for lack of memory: use fewer --workers") from None
+        raise SystemExit("a worker process was killed, probably because memory ran out: use fewer --workers") from None
     except KeyboardInterrupt:
-        raise SystemExit("stopped: the same command goes on from the last finished shard, or begins anew") from None
+        raise SystemExit("stopped: the same command resumes after the last finished shard, or starts again") from None
 
 
 if __name__ == "__main__":

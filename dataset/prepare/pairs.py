@@ -5,9 +5,9 @@ The manifest is a JSON list of objects, one a pair of an image and a sound:
     {"id": "dog_1", "split": "train", "image": "images/dog_1.jpg", "audio": "audio/dog_1.wav",
      "boxes": [[0.1, 0.2, 0.6, 0.9]], "class": "dog"}
 
-split is "train" or "test"; image and audio are relative to the manifest's folder; boxes, x0 y0 x1 y1 as parts of the
-image's width and height, are what sounds: test items must have them, training does not look at them; class is for
-your own tables. What is written into DATASETS/Custom:
+split is "train" or "test"; image and audio are relative to the manifest's folder; boxes of the sounding objects are x0
+y0 x1 y1 as fractions of the image's width and height: required for test items, not used in training; class is for the
+tables by class. Written into DATASETS/Custom:
 
     unlabeled/h5py_train_{frames,audios,spects,masks}_custom.h5   unlabeled/train_ids.csv
     labeled/Data/h5py_test_{frames,audios,spects}.h5              labeled/Annotations/custom_test.json
@@ -17,6 +17,7 @@ your own tables. What is written into DATASETS/Custom:
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,14 +25,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.benchmarks.annotations import check_id
+from dataset.benchmarks.ids import clip_name
 from dataset.media.audio import load_clip
 from dataset.media.image import read_image
 from dataset.prepare.rows import TEST_KINDS, TRAIN_KINDS, RowWriter, array_paths, make_row
+from dataset.storage.atomic import write_text
 from dataset.storage.parallel import map_in_order
 
 
-def read_manifest(path):
-    """The items of a `pairs` manifest (see above), checked: (train, test), lists of dicts in the manifest's order.
+def read_pairs(path: str | Path) -> tuple[list[dict], list[dict]]:
+    """The items of a manifest (see above), checked: (train, test), lists of dicts in the manifest's order.
 
     Each dict has id (str), image and audio (Path, existing files), class (str, "" if not given) and boxes (a list of
     [x0, y0, x1, y1] in 0..1, empty if not given). Raises FileNotFoundError or ValueError, naming the item.
@@ -53,10 +56,11 @@ def read_manifest(path):
         where, split = f"{path}, item '{item_id}'", entry.get("split")
         if not isinstance(split, str) or split not in splits:
             raise ValueError(f"{where}: split is {split!r:.80}, expected 'train' or 'test': correct it")
-        if item_id in seen:
-            both = "train and test" if seen[item_id] != split else split
+        name = clip_name(item_id)  # "a" and "a.jpg" are the same clip to the readers
+        if name in seen:
+            both = "train and test" if seen[name] != split else split
             raise ValueError(f"{where}: the id is there twice, in {both}: give each item its own")
-        seen[item_id] = split
+        seen[name] = split
         splits[split].append(_check_item(entry, where, path.parent))
     if not splits["train"]:
         raise ValueError(f"{path} has no item with split 'train': add some, there is nothing to train on")
@@ -64,7 +68,7 @@ def read_manifest(path):
 
 
 def _check_item(entry, where, folder):
-    """The dict that read_manifest describes, of one entry; where: for messages, folder: the manifest's."""
+    """The dict of read_pairs for one entry. where: for messages; folder: the manifest's."""
     item = {"id": entry["id"], "class": entry.get("class") or "", "boxes": check_boxes(entry.get("boxes"), where)}
     if type(item["class"]) is not str:
         raise ValueError(f"{where}: class is {item['class']!r:.80}: make it a text, or leave it out")
@@ -80,8 +84,8 @@ def _check_item(entry, where, folder):
     return item
 
 
-def check_boxes(boxes, where):
-    """Returns a list of [x0, y0, x1, y1] with 0 <= x0 < x1 <= 1, and y likewise; None becomes [].
+def check_boxes(boxes: object, where: str) -> list[list[float]]:
+    """Returns `boxes`, a list of [x0, y0, x1, y1] with 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1; None becomes [].
 
     Raises ValueError, beginning with `where`, for anything else.
     """
@@ -97,38 +101,29 @@ def check_boxes(boxes, where):
     return boxes
 
 
-def load_pair(item, with_mask):
-    """One item of read_manifest -> its row, see make_row. Raises ValueError with the item's id."""
+def load_pair(item: dict, with_mask: bool) -> dict:
+    """One item of read_pairs -> its row, see make_row. Raises ValueError with the item's id."""
     try:
         return make_row(read_image(item["image"], upright=True), load_clip(item["audio"]), with_mask)
-    except Exception as error:  # whatever a decoder throws, what helps is to know which item
+    except Exception as error:  # a decoder may raise anything
         raise ValueError(f"item '{item['id']}': {error}") from error
 
 
-def write_rows(rows, count, writer):
-    """Adds `count` rows to a RowWriter, under a progress bar, and completes its files."""
-    with writer:
-        for row in tqdm(rows, writer.split, count, unit=" items"):
+def write_split(folder: Path, items: list[dict], split: str, ids: Path, workers: int, **formats) -> None:
+    """Writes the HDF5 files of one split of read_pairs into a folder, and their ids, one a line, in the rows' order."""
+    kinds, suffix = (TRAIN_KINDS, "_custom") if split == "train" else (TEST_KINDS, "")
+    rows = map_in_order(partial(load_pair, with_mask="masks" in kinds), items, workers)
+    with RowWriter(array_paths(folder, split, kinds, suffix), split, **formats) as writer:
+        for row in tqdm(rows, split, len(items), unit=" items"):
             writer.add(row)
-
-
-def write_ids(path, items):
-    """One id a line, in the order of the arrays' rows."""
-    path.write_text("".join(f"{item['id']}\n" for item in items), encoding="utf-8")
-
-
-def write_boxes(path, items):
-    """The items' boxes as VGG-SS has them: a JSON list of {"file": id, "class": str, "bbox": [[x0, y0, x1, y1]]}."""
-    boxes = [{"file": item["id"], "class": item["class"], "bbox": item["boxes"]} for item in items]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(boxes, indent=0), encoding="utf-8")
+    write_text(ids, "".join(f"{item['id']}\n" for item in items))
 
 
 @contextmanager
-def new_folder(path):
-    """Yields a folder to fill, `path` with .partial behind its name; it becomes `path` only when all went well.
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yields a folder to fill, `path` with .partial after its name; it is renamed to `path` when the block succeeds.
 
-    Raises FileExistsError if either is there; what a failed run has written is removed.
+    Raises FileExistsError if either exists. After an error the folder is removed.
     """
     path = Path(path)
     partial_path = path.with_name(path.name + ".partial")
@@ -138,7 +133,7 @@ def new_folder(path):
         partial_path.mkdir(parents=True)
     except FileExistsError:
         raise FileExistsError(
-            f"{partial_path} is there, of a run that still works or was killed: wait for it, or remove the folder"
+            f"{partial_path} belongs to a run that is still active or was killed: wait for it, or remove the folder"
         ) from None
     try:
         yield partial_path
@@ -148,23 +143,19 @@ def new_folder(path):
         raise
 
 
-def prepare_pairs(manifest, out, workers, **storage):
-    """Turns a `pairs` manifest (file) into the folder out/Custom, as the top of this file shows; a set without test
-    items gets no labeled/ part. storage: formats for RowWriter. Returns the numbers of training and test items.
+def prepare_pairs(manifest: str | Path, out: str | Path, workers: int, **formats) -> tuple[int, int]:
+    """Turns a manifest into the folder out/Custom, as described at the top; without test items there is no labeled/.
 
-    Raises FileExistsError if out/Custom is there, FileNotFoundError or ValueError for what read_manifest and
-    load_pair refuse.
+    formats: frame_format and spect_format of RowWriter. Returns the numbers of training and test items. Raises
+    FileExistsError if out/Custom exists, FileNotFoundError or ValueError as read_pairs and load_pair do.
     """
-    train, test = read_manifest(manifest)
+    train, test = read_pairs(manifest)
     with new_folder(Path(out) / "Custom") as folder:
-        rows = map_in_order(partial(load_pair, with_mask=True), train, workers)
-        paths = array_paths(folder / "unlabeled", "train", TRAIN_KINDS, "_custom")
-        write_rows(rows, len(train), RowWriter(paths, "train", **storage))
-        write_ids(folder / "unlabeled" / "train_ids.csv", train)
+        unlabeled, labeled = folder / "unlabeled", folder / "labeled"
+        write_split(unlabeled, train, "train", unlabeled / "train_ids.csv", workers, **formats)
         if test:
-            rows = map_in_order(partial(load_pair, with_mask=False), test, workers)
-            paths = array_paths(folder / "labeled" / "Data", "test", TEST_KINDS)
-            write_rows(rows, len(test), RowWriter(paths, "test", **storage))
-            write_boxes(folder / "labeled" / "Annotations" / "custom_test.json", test)
-            write_ids(folder / "custom_test.csv", test)
+            write_split(labeled / "Data", test, "test", folder / "custom_test.csv", workers, **formats)
+            (labeled / "Annotations").mkdir()
+            boxes = [{"file": item["id"], "class": item["class"], "bbox": item["boxes"]} for item in test]
+            write_text(labeled / "Annotations" / "custom_test.json", json.dumps(boxes, indent=0))
     return len(train), len(test)

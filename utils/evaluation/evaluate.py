@@ -101,7 +101,7 @@ def evaluate(model, loader, device, num_visual=0, skip_missing=False, sound_test
     if not skip_missing:
         check_complete(loader.dataset)
     num_visual = num_visual if distributed.is_main() else 0
-    labels = loader.dataset.labels
+    labels = loader.dataset.benchmark
     rows, missing, pictures = [], [], []
     for batch, failed in tqdm(loader, desc="evaluate", unit="batch", leave=False, disable=not distributed.is_main()):
         distributed.report(f"evaluation, item {len(rows) + len(missing)} of {len(loader.sampler)}")

@@ -34,7 +34,7 @@ class NegativeAudio:
 
     @torch.no_grad()
     def __init__(self, model, test_set, sounds, device, seed):
-        self.model, self.labels, self.sounds = model, test_set.labels, sounds
+        self.model, self.benchmark, self.sounds = model, test_set.benchmark, sounds
         rng = np.random.default_rng(seed)
         front_end, samples = test_set.front_end, round(test_set.front_end.seconds * RATE)
         noises = torch.cat([read_waveform(rng.normal(size=samples), front_end) for _ in range(NOISES)])
@@ -52,7 +52,7 @@ class NegativeAudio:
         }
         maps = [similarity, *(self.model.similarity(vision, negative[kind]) for kind in NEGATIVE)]
         for index, row in zip(indices, torch.stack(maps, dim=1).float().cpu(), strict=True):
-            if not self.labels.sounding or self.labels.sounding[index]:
+            if not self.benchmark.sounding or self.benchmark.sounding[index]:
                 self.rows.append((index, row))
 
     def compute(self) -> dict:
@@ -69,7 +69,7 @@ class NegativeAudio:
         shares, ious = ({name: [] for name in UNIVERSAL} for _ in range(2))
         for i in batches:
             enlarged = _enlarge(maps[i : i + 64])
-            gt = np.stack([self.labels.gt_map(place) for place in places[i : i + 64]])
+            gt = np.stack([self.benchmark.gt_map(place) for place in places[i : i + 64]])
             for name, threshold in thresholds.items():
                 regions = enlarged > threshold
                 shares[name].append(regions.mean(axis=(2, 3)))

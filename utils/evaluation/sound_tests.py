@@ -15,4 +15,6 @@ def build_sound_tests(args, model, test_set, device) -> list:
         return []
     sounds = encode_sounds(model, test_set, device, args.batch_size_per_gpu, args.workers)
     tests = [NegativeAudio(model, test_set, sounds, device, args.seed)] if args.negative_audio else []
-    return [*tests, Retrieval(model, test_set.labels, sounds, args.retrieval, args.seed)] if args.retrieval else tests
+    if args.retrieval:
+        tests.append(Retrieval(model, test_set.benchmark, sounds, args.retrieval, args.seed))
+    return tests

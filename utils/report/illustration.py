@@ -31,7 +31,7 @@ class Illustrated(Dataset):
     """
 
     def __init__(self, test_set: TestSet):
-        self.test_set, self.labels, self.ids = test_set, test_set.labels, test_set.ids
+        self.test_set, self.benchmark, self.ids = test_set, test_set.benchmark, test_set.ids
 
     def __len__(self) -> int:
         return len(self.test_set)

@@ -27,8 +27,8 @@ def take_fingerprint(args, test_set, summary):
     """args: of test.py; summary: of the Evaluation. Returns plain values, see README.md."""
     return {
         "testset": args.testset,
-        "lists": describe_lists(test_set.labels),
-        "annotations": describe_annotations(test_set.labels),
+        "lists": describe_lists(test_set.benchmark),
+        "annotations": describe_annotations(test_set.benchmark),
         "sounds": f"shuffled (seed {args.seed})" if args.shuffle_sounds else "own",
         "audio_input": test_set.audio_source,
         "ogl": args.ogl,
