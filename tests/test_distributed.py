@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from conftest import REPO, abort, fail, finish, start
 from gathered_batch_norm import gather_batch_norms
 from test_losses import random_inputs
-from test_probes import OneHotSet, look
+from test_sound_tests import OneHotSet, look
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -122,7 +122,7 @@ def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(world, tmp_
 
 
 def share_of_a_test(rank, world):
-    """Scores of seven items, one of which cannot be read, with all probes; the gathered order of items and pictures."""
+    """Scores of seven items, one of which cannot be read, with all sound tests; the gathered order of items and pictures."""
     test_set = OneHotSet(7)
     test_set.find_missing = lambda: {}
     audio = test_set.audio
@@ -134,9 +134,9 @@ def share_of_a_test(rank, world):
 
     test_set.audio = unreadable
     test_set.benchmark.videos = ["x", "x", "x", "y", "y", "z", "z"]
-    result, probes = look(test_set, skip_missing=True, num_visual=3)
-    probed = {probe.name: probe.summary() for probe in probes}
-    return {"ids": [item["id"] for item in result.items], **result.summary(["fixed0.5", "median"]), **probed}
+    result, sound_tests = look(test_set, skip_missing=True, num_visual=3)
+    tested = {one.name: one.compute() for one in sound_tests}
+    return {"ids": [item["id"] for item in result.items], **result.summary(["fixed0.5", "median"]), **tested}
 
 
 @pytest.mark.parametrize("world", [2, 4])

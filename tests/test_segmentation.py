@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_probes import OneHotSet, Sees
+from test_sound_tests import OneHotSet, Sees
 from torch import nn
 
 from utils.evaluation.evaluate import build_test_loader, evaluate

@@ -134,23 +134,23 @@ class Hears(nn.Module):
 def look(test_set, model=None, **options):
     model = model or SACL(Sees(), Hears())
     sounds = encode_sounds(model, test_set, CPU, 4, 0)
-    probes = [
+    sound_tests = [
         NegativeAudio(model, test_set, sounds, CPU, seed=1),
         Retrieval(model, test_set.benchmark, sounds, 1000, 0),
     ]
-    return evaluate(model, build_test_loader(test_set, 4, 0), CPU, probes=probes, **options), probes
+    return evaluate(model, build_test_loader(test_set, 4, 0), CPU, sound_tests=sound_tests, **options), sound_tests
 
 
 def test_a_model_that_hears_is_silent_without_its_sound_and_finds_its_pair():
     result, (negative, retrieval) = look(OneHotSet(9))
     assert result.summary()["ciou"] == 1
-    numbers = negative.summary()["third_quartile"]
+    numbers = negative.compute()["third_quartile"]
     assert numbers["threshold"] == 0 and numbers["own"]["ciou"] > 0.5 and numbers["own"]["share"] > 0.25
     for kind in ("silence", "noise", "other_clip"):
         found = numbers["own"]["ciou"]
         assert numbers[kind]["share"] == 0 and numbers[kind]["share_95"] == [0, 0] and numbers[kind]["share_auc"] == 1
         assert numbers[kind]["f"] == pytest.approx(2 * found / (1 + found))
-    assert retrieval.summary() == {
+    assert retrieval.compute() == {
         "n": 9,
         "image_to_sound": {"r1": 1, "r5": 1, "r10": 1},
         "sound_to_image": {"r1": 1, "r5": 1, "r10": 1},
@@ -166,7 +166,7 @@ def test_negative_audio_is_its_definition():
             return super().forward(image) + torch.rand(len(image), 16, 8, 8, generator=g)
 
     _, (negative, _) = look(OneHotSet(9), SACL(Blurry(), Hears()))
-    numbers = negative.summary()
+    numbers = negative.compute()
     maps = torch.stack([row for _, row in sorted(negative.rows, key=lambda row: row[0])])
     large = nn.functional.interpolate(maps, (GT_SIZE, GT_SIZE), mode="bilinear").numpy()
     maxima = [large[i, k].max() for i in range(9) for k in (1, 2, 3)]
@@ -188,7 +188,7 @@ def test_items_in_which_nothing_sounds_count_as_false_alarms_only():
     assert summary["n"] == 8 and summary["ciou"] == 1 and summary["without_box"] == []
     assert summary["detection"]["loc_acc"] == 1 and summary["detection"]["max_f1"] > 0.8
     assert summary["rules"]["median"]["detection"]["loc_acc"] == summary["rules"]["median"]["ciou"]
-    assert len(negative.rows) == 8 and retrieval.summary()["n"] == 8
+    assert len(negative.rows) == 8 and retrieval.compute()["n"] == 8
 
 
 class LooksAgain(SACL):
@@ -210,15 +210,15 @@ def test_retrieval_asks_the_method_about_every_pair_of_the_gallery(monkeypatch):
     retrieval = Retrieval(model, test_set.benchmark, sounds, items=7, seed=3)
     assert len(retrieval.gallery) == 7 and max(retrieval.gallery) < 10
     assert retrieval.gallery != Retrieval(model, test_set.benchmark, sounds, items=7, seed=4).gallery
-    evaluate(model, build_test_loader(test_set, 5, 0), CPU, probes=[retrieval])
+    evaluate(model, build_test_loader(test_set, 5, 0), CPU, sound_tests=[retrieval])
     rows = dict(retrieval.rows)
-    assert sorted(rows) == retrieval.gallery and retrieval.summary()["n"] == 7
+    assert sorted(rows) == retrieval.gallery and retrieval.compute()["n"] == 7
     for place in retrieval.gallery:
         image = model.encode_image(test_set[place]["image"][None])
         slow = [model.similarity(image, sounds[other][None]).max() for other in retrieval.gallery]
         assert rows[place] == pytest.approx(torch.stack(slow).numpy())
     retrieval.rows = retrieval.rows[1:]  # an image that could not be read
-    assert retrieval.summary()["n"] == 6
+    assert retrieval.compute()["n"] == 6
 
 
 def test_items_that_are_not_there_lend_no_sound(monkeypatch):
@@ -228,7 +228,7 @@ def test_items_that_are_not_there_lend_no_sound(monkeypatch):
     result, (negative, retrieval) = look(test_set, skip_missing=True)
     assert not {f"i{k}" for k in negative.donors} & set(gone) and set(retrieval.gallery) == {1, 2, 5, 6, 7}
     assert negative.sounds[[0, 3, 4, 8]].isnan().all() and negative.sounds[[1, 2, 5, 6, 7]].isfinite().all()
-    assert negative.summary()["third_quartile"]["other_clip"]["share"] == 0 and retrieval.summary()["n"] == 5
+    assert negative.compute()["third_quartile"]["other_clip"]["share"] == 0 and retrieval.compute()["n"] == 5
 
 
 def test_ties_in_retrieval_are_drawn_by_lot():
