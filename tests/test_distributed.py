@@ -122,7 +122,7 @@ def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(world, tmp_
 
 
 def share_of_a_test(rank, world):
-    """Scores of seven items, one of which cannot be read, with all sound tests; the gathered order of items and pictures."""
+    """Scores of seven items, one of which cannot be read, with all sound tests; and the order of items."""
     test_set = OneHotSet(7)
     test_set.find_missing = lambda: {}
     audio = test_set.audio

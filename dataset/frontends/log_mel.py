@@ -12,7 +12,7 @@ PATCH = 96  # frames a patch: 0.96 s
 LOG_OFFSET = 0.01
 
 
-def scale(waveform):
+def scale(waveform: np.ndarray) -> np.ndarray:
     """Stretches a waveform (n,) to about [-1, 1], as SSPL and SACL do before the log-mel patches.
 
     The offset of 0.001 keeps silence finite (it becomes the constant -1). Returns a new float32 array.
@@ -22,7 +22,7 @@ def scale(waveform):
     return (waveform / (waveform.max() + np.float32(1e-3)) - np.float32(0.5)) * np.float32(2)
 
 
-def log_mel_patches(waveform):
+def log_mel_patches(waveform: np.ndarray) -> np.ndarray:
     """VGGish's input: (n,) float waveform at 16 kHz -> (S, 96, 64) float32 log-mel patches of 0.96 s.
 
     Samples after the last whole patch are dropped, S = 3 for a 3 s clip. Raises ValueError below one patch.
@@ -55,5 +55,5 @@ def _mel_weights():
     edges = np.linspace(mel(LOWEST), mel(HIGHEST), BANDS + 2)
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     weights = np.maximum(0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
-    weights[0] = 0  # the constant part of the signal is not heard
+    weights[0] = 0  # the constant component is left out
     return weights

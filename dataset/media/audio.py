@@ -1,6 +1,5 @@
-"""Sound: files to waveforms at 16 kHz."""
+"""Sound files -> waveforms at 16 kHz."""
 
-import struct
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,8 @@ import numpy as np
 RATE = 16000  # samples a second, VGGish's
 SECONDS = 3
 SAMPLES = RATE * SECONDS
-SHORTFALL = 0.5  # seconds that a sound may end before the time it says, and still be whole
+SHORTFALL = 0.5  # seconds by which a complete sound may be shorter than its file says
+ESTIMATED = ("mp3", "aac")  # formats without a length: FFmpeg estimates it from the bit rate of the first frames
 SOUND_FORMATS = (".wav", ".mp3", ".flac", ".ogg", ".m4a")
 
 
@@ -21,7 +21,7 @@ class NoAudioTrack(ValueError):
 def load_clip(path: str | Path, seconds: float = SECONDS) -> np.ndarray:
     """The middle of a sound file, mono at 16 kHz: (seconds x 16000,) float32 in [-1, 1].
 
-    A shorter sound is repeated until it lasts. Raises as read_sound, and ValueError for a file without a sample.
+    A shorter sound is repeated. Raises as read_sound does, and ValueError for a file without samples.
     """
     waveform = read_sound(path)
     if len(waveform) == 0:
@@ -30,7 +30,7 @@ def load_clip(path: str | Path, seconds: float = SECONDS) -> np.ndarray:
 
 
 def fit_length(waveform: np.ndarray, seconds: float = SECONDS) -> np.ndarray:
-    """The middle of a waveform (n,) at 16 kHz: (seconds x 16000,). A shorter one is repeated until it lasts."""
+    """The middle of a waveform (n,) at 16 kHz: (seconds x 16000,). A shorter one is repeated."""
     samples = round(seconds * RATE)
     if len(waveform) < samples:
         waveform = np.tile(waveform, samples // len(waveform) + 1)
@@ -38,10 +38,10 @@ def fit_length(waveform: np.ndarray, seconds: float = SECONDS) -> np.ndarray:
     return waveform[start : start + samples]
 
 
-def read_sound(path):
-    """The sound of a file, mono at 16 kHz: (n,) float32 in [-1, 1]; of a long one its middle minute.
+def read_sound(path: str | Path) -> np.ndarray:
+    """The sound of a file, mono at 16 kHz: (n,) float32 in [-1, 1]; the middle minute of a longer one.
 
-    Reads WAV without further libraries, and whatever FFmpeg knows (flac, mp3, ogg, mp4, ...) through PyAV. Raises
+    Reads WAV without further libraries, and formats of FFmpeg (flac, mp3, ogg, mp4, ...) with PyAV. Raises
     FileNotFoundError, NoAudioTrack, or ValueError with the file's name if it cannot be read.
     """
     path = Path(path)
@@ -52,36 +52,36 @@ def read_sound(path):
 
 
 class SoundAround:
-    """The 3 s of a file's sound around one time after another, in little memory however long the file is.
+    """The seconds of a file's sound around increasing times. Memory does not grow with the length of the file.
 
-    Of anything that FFmpeg reads, videos included. Times are the file's own, which its frames have as well. length:
-    seconds, None if the file does not tell. Raises as read_sound, a file that breaks off where it does.
+    Reads any format of FFmpeg, videos included. Times are those of the file's frames. length: seconds, None if the
+    file does not say. Raises as read_sound does; for a truncated file, at its end.
     """
 
-    def __init__(self, path, seconds: float = SECONDS):
+    def __init__(self, path: str | Path, seconds: float = SECONDS):
         self.seconds = seconds
         self._parts = _decode(Path(path))
         self.rate, self._start, self.length = next(self._parts)
-        self._held = np.zeros(0, np.float32)  # the samples from the time _start on
+        self._buffer = np.zeros(0, np.float32)  # the samples from the time _start on
 
-    def at(self, time):
-        """What there is of the sound within 1.5 s of a time: (n,) float32 at 16 kHz, n <= 48000.
+    def at(self, time: float) -> np.ndarray:
+        """The sound around a time, as far as the file has it: (n,) float32 at 16 kHz, n <= 16000 x seconds.
 
-        From call to call times must not fall.
+        Times must not decrease from call to call.
         """
         first = round((time - self.seconds / 2 - self._start) * self.rate)
         first, last = max(first, 0), max(first + round(self.seconds * self.rate), 0)
-        parts = [self._held]
+        parts = [self._buffer]
         while sum(map(len, parts)) < last and (part := next(self._parts, None)) is not None:
             parts.append(part)
-        self._held = np.concatenate(parts)
-        heard = self._held[first:last]
-        self._held = self._held[first:]
+        self._buffer = np.concatenate(parts)
+        part = self._buffer[first:last]
+        self._buffer = self._buffer[first:]
         self._start += first / self.rate
-        return resample(heard, self.rate)
+        return resample(part, self.rate)
 
 
-def resample(waveform, rate):
+def resample(waveform: np.ndarray, rate: int) -> np.ndarray:
     """(n,) float32 at any rate -> at 16 kHz."""
     if rate == RATE or len(waveform) == 0:
         return waveform
@@ -93,14 +93,14 @@ def resample(waveform, rate):
 
 @contextmanager
 def _reading(path):
-    """Says of whatever goes wrong with a sound file which one it is."""
+    """Names the file in any error that reading its sound raises."""
     try:
         yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: put the sound there") from None
     except NoAudioTrack:
         raise NoAudioTrack(f"{path} has no audio track") from None
-    except (ValueError, OSError, struct.error) as error:  # PyAV's errors are OSErrors or ValueErrors
+    except Exception as error:  # SciPy raises UnboundLocalError, ZeroDivisionError, ... for broken headers
         raise ValueError(f"{path} cannot be read as sound ({error}): replace the file") from None
 
 
@@ -122,7 +122,7 @@ def _read_compressed(path):
         frames = list(_samples(container, stream))
         rate, length = stream.rate, float((stream.duration or 0) * stream.time_base)
     waveform = np.concatenate(frames) if frames else np.zeros(0, np.float32)
-    if len(waveform) / rate < length - SHORTFALL:
+    if container.format.name not in ESTIMATED and len(waveform) / rate < length - SHORTFALL:
         raise ValueError(f"it ends after {len(waveform) / rate:.1f} of {length:.1f} s")
     return rate, waveform
 
@@ -137,16 +137,19 @@ def _decode(path):
 
 @contextmanager
 def _open_sound(path):
-    """The container of any file that FFmpeg reads, and its first audio stream."""
+    """The container of a file in any format of FFmpeg, and its first audio stream."""
     try:
         import av  # only needed where sound is compressed: training and testing run without it
     except ImportError:
         raise ValueError("reading anything but WAV needs PyAV: pip install av") from None
 
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute())) as container:  # absolute: of "12:30.mp4", "12" would be a protocol
         if not container.streams.audio:
             raise NoAudioTrack
-        yield container, container.streams.audio[0]
+        stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise ValueError("its sound cannot be decoded: FFmpeg has no decoder for it")
+        yield container, stream
 
 
 def _samples(container, stream):

@@ -7,19 +7,19 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-# One image, one thread: the workers are what runs in parallel. Said before OpenCV starts any thread of its own, since a
-# worker that is forked afterwards inherits their locks, and may wait for them for ever.
+# One thread an image: workers run in parallel. Set before OpenCV starts threads of its own: a worker forked afterwards
+# would inherit their locks, and might wait for them for ever.
 cv2.setNumThreads(0)
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)  # ImageNet's, of RGB in [0, 1]
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
-# What each of a channel's 256 values becomes: looking it up is faster than three passes of arithmetic.
+# Normalised values of a channel's 256 levels: a lookup is faster than three passes of arithmetic.
 NORMALISED = ((torch.arange(256).expand(3, 1, 256) / 255 - MEAN) / STD).permute(1, 2, 0).contiguous().numpy()
 
 
-def read_image(path, upright=False):
-    """An image file as (h, w, 3) uint8 RGB; upright: turned as its EXIF says, which the published programs do not do.
+def read_image(path: str | Path, upright: bool = False) -> np.ndarray:
+    """An image file as (h, w, 3) uint8 RGB. upright: rotated as its EXIF says, which the published programs do not do.
 
     Raises FileNotFoundError or ValueError naming the file.
     """
@@ -36,7 +36,7 @@ def read_image(path, upright=False):
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def resize(frame, size):
+def resize(frame: np.ndarray, size: int) -> np.ndarray:
     """(h, w, 3) uint8 -> (size, size, 3) uint8, bicubic with antialiasing: Pillow's result, to within rounding."""
     if frame.shape[:2] == (size, size):
         return frame
@@ -44,9 +44,9 @@ def resize(frame, size):
     return interpolate(image, (size, size), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
 
 
-def normalise(images):
-    """Pictures (..., h, w, 3) uint8 RGB with ImageNet's mean and deviation taken out: (..., 3, h, w) float32, the
-    channel still last in memory. An array or a tensor, whose device it stays on.
+def normalise(images: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """Images (..., h, w, 3) uint8 RGB, standardised with ImageNet's mean and deviation: (..., 3, h, w) float32 on the
+    same device, channels last in memory.
     """
     images = torch.as_tensor(images)
     if images.device.type != "cpu":
@@ -55,17 +55,17 @@ def normalise(images):
     return torch.from_numpy(cv2.LUT(tall, NORMALISED)).view(images.shape).movedim(-1, -3)
 
 
-def standardise(images):
-    """Pictures (..., 3, h, w) float32 in 0 ... 255 with ImageNet's mean and deviation taken out."""
+def standardise(images: torch.Tensor) -> torch.Tensor:
+    """Images (..., 3, h, w) float32 in 0..255, standardised with ImageNet's mean and deviation."""
     mean, std = (values.to(images.device, non_blocking=True) for values in (MEAN, STD))
     return (images / 255 - mean) / std
 
 
-def denormalise(image):
+def denormalise(image: torch.Tensor) -> np.ndarray:
     """The inverse of normalise: (3, h, w) float32 -> (h, w, 3) uint8 RGB."""
     return ((image.cpu() * STD + MEAN) * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 
-def test_image(frame, size):
+def test_image(frame: np.ndarray, size: int) -> torch.Tensor:
     """(h, w, 3) uint8 RGB -> (3, size, size) float32: resized to exactly that (aspect ratio not kept), normalised."""
     return normalise(resize(frame, size))

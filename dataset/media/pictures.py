@@ -1,10 +1,13 @@
-"""Pictures made of pictures, and written to files."""
+"""Contact sheets and PNG files."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 
-def contact_sheet(tiles, columns, gap=6):
+def contact_sheet(tiles: Sequence[np.ndarray], columns: int, gap: int = 6) -> np.ndarray:
     """Images of one size in rows of `columns`, on white: list of (h, w, 3) uint8 -> (h', w', 3)."""
     height, width = tiles[0].shape[:2]
     rows = -(-len(tiles) // columns)
@@ -16,7 +19,7 @@ def contact_sheet(tiles, columns, gap=6):
     return sheet
 
 
-def write_png(path, image):
-    """(h, w, 3) uint8 RGB to a file. cv2.imwrite fails silently; this does not."""
+def write_png(path: str | Path, image: np.ndarray) -> None:
+    """(h, w, 3) uint8 RGB -> a file. Raises OSError where it cannot be written (cv2.imwrite only returns False)."""
     if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
         raise OSError(f"{path} cannot be written: check the folder and the space left on the disk")
