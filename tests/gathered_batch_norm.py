@@ -1,5 +1,5 @@
-"""Batch norm whose batch is that of all processes, on CPUs, where torch has none: what several processes compute can then
-be compared with what one does."""
+"""Batch norm whose batch is that of all processes, on CPUs, where torch has none: it lets tests compare what several
+processes compute with what one does."""
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
