@@ -1,5 +1,5 @@
-"""Batch norm whose batch is that of all processes, on CPUs, where torch has none: several processes then compute what
-one does, so that tests can compare them."""
+"""Batch norm whose batch is that of all processes, on CPUs, where torch has none: it lets tests compare what several
+processes compute with what one does."""
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
