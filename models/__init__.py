@@ -55,7 +55,14 @@ METHODS = {
         retrieval_items=100,
         demo={"lr_head": 2e-4, "lr_rest": 1e-4},
     ),
-    "ezvsl": Method("models.ezvsl", "spectrogram", views=1, augmentation="crop_and_flip", parts=("model",)),
+    "ezvsl": Method(
+        "models.ezvsl",
+        "spectrogram",
+        views=1,
+        augmentation="crop_and_flip",
+        parts=("model",),
+        demo={"lr": 1e-3, "temperature": 0.07},
+    ),
 }
 
 
