@@ -193,11 +193,8 @@ def test_an_item_without_its_sound_file_is_reported():
         def waveform(self, index):
             raise FileNotFoundError("scene.wav is missing: put the sound there")
 
-    assert Illustrated(Mute())[3] == {
-        "id": "scene_03",
-        "index": 3,
-        "error": "scene.wav is missing: put the sound there",
-    }
+    sentence = "scene.wav is missing: put the sound there"
+    assert Illustrated(Mute())[3] == {"id": "scene_03", "index": 3, "error": sentence}
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,19 @@ def test_shuffled_sounds_are_evaluated_when_asked_for(choice, epochs, datasets, 
     assert [epoch for epoch, result in enumerate(results) if "shuffled" in result] == epochs
 
 
+def test_resume_may_change_what_leaves_the_weights_alone():
+    free = {
+        *("cache", "ckpt", "compile", "data_path", "device", "eval_epoch", "eval_shuffled", "force_resume"),
+        *("num_visual", "on_nan", "resume", "save_minutes", "workers"),
+    }
+    first = {"weights_frame", "weights_sound", "weights_resnet_imgnet", "weights_vggish"}
+    more = {"sacl": set(), "sspl": {"weights_vgg16", "weights_ssl_head"}}
+    more["sspl_pcm"] = more["sspl"] | {"weights_pcm"}
+    for method, weights in more.items():
+        args = arguments_train.parse_args(["--method", method, "--trainset", "demo"])
+        assert set(args.resume_may_change) == free | first | weights
+
+
 def test_eval_shuffled_is_each_by_default():
     assert arguments_train.parse_args(["--trainset", "demo"]).eval_shuffled == "each"
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import fail, finish, run, signal_all, start
 
+from arguments_train import parse_args
 from models.weights import load
 from utils.training.checkpoint import save
 from utils.training.resume import check_resume
@@ -149,8 +150,11 @@ def state_of(step, processes=2, **arguments):
     return {"position": position, "arguments": arguments, "processes": [{}] * processes}
 
 
+FREE = {"resume_may_change": parse_args(["--trainset", "demo"]).resume_may_change}
+
+
 def now(**changed):
-    return Namespace(**{**state_of(0)["arguments"], "force_resume": False, "cache_features": "none", **changed})
+    return Namespace(**{**state_of(0)["arguments"], **FREE, "force_resume": False, **changed})
 
 
 def test_changed_settings_are_listed_and_refused_unless_forced(tmp_path):

@@ -57,6 +57,8 @@ def test_workers_come_from_a_process_without_threads_and_end_with_the_main_proce
         assert found["rows"] == list(range(8)) and len(found["workers"]) == 2
         assert int(status(main.pid)["Threads"]) >= 4
         assert status(found["server"])["Threads"].strip() == "1"
+        for pid in processes:  # a SIGTERM to all must leave them to the main process, which saves first
+            assert int(status(pid)["SigBlk"], 16) >> (signal.SIGTERM - 1) & 1, status(pid)["SigBlk"]
         assert all(int(status(pid)["PPid"]) == found["server"] for pid in found["workers"])
     finally:
         main.kill()

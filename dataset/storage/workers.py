@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from functools import cache
-from multiprocessing import connection, forkserver, get_all_start_methods, get_context, parent_process
+from multiprocessing import connection, forkserver, get_all_start_methods, get_context, parent_process, resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ def worker_context():
     context.set_forkserver_preload([name for name, module in sys.modules.items() if _is_ours(name, module)])
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    resource_tracker.ensure_running()  # which the fork server would start first, and which unblocks SIGTERM at its end
     # A SIGTERM to all processes of a job asks the main process to save: it needs its workers for the step it is in.
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
@@ -62,10 +63,10 @@ def start_worker(worker: int):
     random.seed(seed)
     np.random.seed(seed)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_main_process, daemon=True).start()
     if hasattr(signal, "sigwaitinfo"):  # macOS has none: there a SIGTERM to all ends the workers, and with them the run
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # here, and in the threads that start from now on
         threading.Thread(target=_obey_the_main_process, daemon=True).start()
+    threading.Thread(target=_end_with_the_main_process, daemon=True).start()
 
 
 def _end_with_the_main_process():
