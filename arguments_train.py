@@ -6,8 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from dataset import BY_SIZE, TRAIN_FOLDERS, exact_trainset, has_data, testset_of
+from dataset import BY_SIZE, exact_trainset, has_data, testset_of
 from dataset.benchmarks import TEST_SETS
+from dataset.storage.layout import TRAIN_FOLDERS
 from models import METHODS, weights_argument
 
 data_path = "./Datasets"

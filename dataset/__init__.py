@@ -9,17 +9,9 @@ import torch
 from dataset.augment.parameters import AUGMENTATIONS
 from dataset.frontends import FRONT_ENDS
 from dataset.storage.cache import choose_cache
+from dataset.storage.layout import TRAIN_FOLDERS
 from dataset.storage.regions import store_regions
 from dataset.train_set import Arrays, TrainSet, open_arrays
-
-TRAIN_FOLDERS = {
-    "flickr10k": "SoundNet_Flickr/10k_unlabeled",
-    "flickr144k": "SoundNet_Flickr/144k_unlabeled",
-    "vggsound10k": "VGG-Sound/10k_unlabeled",
-    "vggsound144k": "VGG-Sound/144k_unlabeled",
-    "custom": "Custom/unlabeled",
-    "demo": "Demo/SoundNet_Flickr/10k_unlabeled",
-}
 
 BY_SIZE = ("flickr", "vggsound")  # the published names: 10k or 144k by --num_train
 

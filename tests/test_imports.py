@@ -18,8 +18,7 @@ MAY_IMPORT = {  # of this repository; each package may import itself
     "metadata": set(),
 }
 # What is still against the order, and why: to shrink, never to grow.
-EXCEPTIONS = {"utils.speed.train imports arguments_train"}  # times a step with the defaults of a run
-CYCLES = {"dataset", "dataset.demo", "dataset.prepare"}  # the demo writes with prepare, which reads TRAIN_FOLDERS
+EXCEPTIONS = {"utils.speed.__main__ imports arguments_train"}  # a program of its own: its flags are those of main.py
 
 
 def module_name(path):
@@ -66,7 +65,7 @@ def test_imports_run_one_way(package):
         for name in imports_of(module)
         if name.partition(".")[0] not in MAY_IMPORT[package] | {package}
     }
-    assert own and wrong - EXCEPTIONS == set()
+    assert own and wrong <= EXCEPTIONS
 
 
 def test_every_top_level_module_has_a_place_in_the_order():
@@ -92,4 +91,4 @@ def test_no_cycle_between_rooms(package):
             edges.setdefault(room_of(module), set()).update(rooms - {room_of(module)})
     assert len(edges) > 5
     cycles = {name for name in edges if name in reachable(name, edges)}
-    assert cycles - CYCLES == set(), {name: sorted(edges[name] & cycles) for name in sorted(cycles)}
+    assert cycles == set(), {name: sorted(edges[name] & cycles) for name in sorted(cycles)}

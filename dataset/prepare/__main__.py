@@ -5,7 +5,6 @@ import os
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from dataset import TRAIN_FOLDERS
 from dataset.benchmarks import BENCHMARKS, find_list
 from dataset.prepare.clips import OK, list_clips, refuse_clips
 from dataset.prepare.leaks import TestClips, check_ids, find_test_lists
@@ -15,6 +14,7 @@ from dataset.prepare.sheet import save_sheet
 from dataset.prepare.test_files import check_flickr, prepare_vggss
 from dataset.prepare.verify import verify
 from dataset.prepare.videos import prepare_videos
+from dataset.storage.layout import TRAIN_FOLDERS
 from metadata import METADATA
 
 SETS = {  # name inside the files' names, rows a file where none are asked for

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset import TRAIN_FOLDERS
 from dataset.benchmarks import BENCHMARKS
 from dataset.benchmarks.test_sets import find_row_list
 from dataset.prepare.rows import TRAIN_KINDS
 from dataset.storage.hdf5 import HDF5Array
-from dataset.storage.layout import FRAME, SPECT, find_shards, path_of
+from dataset.storage.layout import FRAME, SPECT, TRAIN_FOLDERS, find_shards, path_of
 
 SHAPES = {"frames": FRAME, "audios": None, "spects": SPECT, "masks": FRAME[:2]}
 MOST_REGIONS = 65  # 256 x 256 pixels, at least 1000 a region

@@ -3,6 +3,16 @@
 import re
 from pathlib import Path
 
+# Where each training set lies under --data_path.
+TRAIN_FOLDERS = {
+    "flickr10k": "SoundNet_Flickr/10k_unlabeled",
+    "flickr144k": "SoundNet_Flickr/144k_unlabeled",
+    "vggsound10k": "VGG-Sound/10k_unlabeled",
+    "vggsound144k": "VGG-Sound/144k_unlabeled",
+    "custom": "Custom/unlabeled",
+    "demo": "Demo/SoundNet_Flickr/10k_unlabeled",
+}
+
 FRAME = (256, 256, 3)
 SPECT = (3, 96, 64)
 

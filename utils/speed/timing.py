@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.utils.benchmark import timer  # waits for CUDA before it reads the clock
 
-from dataset import TRAIN_FOLDERS
 from dataset.demo.scenes import make_scene
 from dataset.prepare.rows import FRAME_FORMATS, TRAIN_KINDS, RowWriter, array_paths, make_row
+from dataset.storage.layout import TRAIN_FOLDERS
 from dataset.train_loader import TrainLoader
 from utils.training.build import build_train_loader
 
