@@ -56,6 +56,11 @@ METHODS = {
         demo={"lr_head": 2e-4, "lr_rest": 1e-4},
     ),
     "ezvsl": Method("models.ezvsl", "spectrogram", views=1, augmentation="crop_and_flip", parts=("model",)),
+    "lvs": Method("models.lvs", "spectrogram_10s", views=1, augmentation="crop_and_flip", parts=("model",)),
+    "ssltie": Method("models.ssltie", "mel_db", views=1, parts=("model",)),
+    "sslalign": Method(
+        "models.sslalign", "spectrogram_hop159", views=1, augmentation="crop_and_flip", parts=("model",)
+    ),
 }
 
 
