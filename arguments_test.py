@@ -152,7 +152,7 @@ def add_no_flags(parser, trainset):
     parser.set_defaults(train_from_scratch=1)  # the weights are in the file that is tested
 
 
-METHOD_FLAGS = {"sacl": add_no_flags, "sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags, "ezvsl": add_no_flags}
+METHOD_FLAGS = dict.fromkeys(METHODS, add_no_flags) | {"sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags}
 
 
 def add_rules(parser):

@@ -222,11 +222,36 @@ def add_ezvsl_flags(parser, trainset):
     parser.set_defaults(optimizer="adam", weight_decay=0.0, batch_size_per_gpu=128, num_epoch=20)
 
 
+def add_lvs_flags(parser, trainset, title="LVS"):
+    group = parser.add_argument_group(title)
+    add_rate_flag(group)
+    group.add_argument(
+        "--published_diagonal",
+        action="store_true",
+        help="the authors' loss: a clip's own sound is dropped from its negatives by a factor of -99, and its "
+        "background may be 0 / 0",
+    )
+    add_negatives_flag(group)
+    # SSL-TIE's settings; those of LVS were not published.
+    parser.set_defaults(optimizer="adam", weight_decay=1e-4, batch_size_per_gpu=32, num_epoch=100)
+
+
+def add_ssltie_flags(parser, trainset):
+    add_lvs_flags(parser, trainset, "SSL-TIE")
+
+
+def add_no_flags(parser, trainset):
+    """Of SSLalign, which is not trained."""
+
+
 METHOD_FLAGS = {
     "sacl": add_sacl_flags,
     "sspl": add_sspl_flags,
     "sspl_pcm": add_pcm_flags,
     "ezvsl": add_ezvsl_flags,
+    "lvs": add_lvs_flags,
+    "ssltie": add_ssltie_flags,
+    "sslalign": add_no_flags,
 }
 
 
@@ -243,8 +268,12 @@ def add_negatives_flag(group):
     )
 
 
-def add_contrast_flags(group):
+def add_rate_flag(group):
     group.add_argument("--lr", type=float, default=1e-4, help="learning rate of both networks")
+
+
+def add_contrast_flags(group):
+    add_rate_flag(group)
     group.add_argument("--temperature", type=float, default=0.03, help="of the contrastive loss")
     add_negatives_flag(group)
 

@@ -63,6 +63,11 @@ METHODS = {
         parts=("model",),
         demo={"lr": 1e-3, "temperature": 0.07},
     ),
+    "lvs": Method("models.lvs", "spectrogram_10s", views=1, augmentation="crop_and_flip", parts=("model",)),
+    "ssltie": Method("models.ssltie", "mel_db", views=1, parts=("model",)),
+    "sslalign": Method(
+        "models.sslalign", "spectrogram_hop159", views=1, augmentation="crop_and_flip", parts=("model",)
+    ),
 }
 
 

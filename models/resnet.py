@@ -43,15 +43,16 @@ class FrameNet(ResNet18):
 
 
 class TwoResNets(nn.Module):
-    """What EZ-VSL, SLAVC and FNAC share: a trunk for images, one for sounds, and how they localise.
+    """What LVS, EZ-VSL, SLAVC, FNAC and SSL-TIE share: a trunk for images, one for sounds, and how they localise.
 
-    A subclass adds projections of their features to one space, and says in project_image and project_sound how they
-    are used. dropout_img, dropout_aud: shares of the trunks' features that are dropped in training.
+    A subclass adds projections of their features to one space, if any, and says in project_image and project_sound how
+    they are used. dropout_img, dropout_aud: shares of the trunks' features that are dropped in training. trunks: the
+    two trunks, if they are not ResNet18s.
     """
 
-    def __init__(self, dropout_img: float = 0.0, dropout_aud: float = 0.0):
+    def __init__(self, dropout_img: float = 0.0, dropout_aud: float = 0.0, trunks: tuple | None = None):
         super().__init__()
-        self.imgnet, self.audnet = ResNet18(), ResNet18(channels=1)
+        self.imgnet, self.audnet = trunks or (ResNet18(), ResNet18(channels=1))
         self.img_dropout, self.aud_dropout = nn.Dropout(dropout_img), nn.Dropout(dropout_aud)
         initialise(self.audnet)
 
@@ -62,7 +63,8 @@ class TwoResNets(nn.Module):
             load_weights(self, args.weights, source)
         elif not args.train_from_scratch:
             other = f"{RESNET_URL}, or train without it: --train_from_scratch 1"
-            load_weights(self.imgnet, args.weights_resnet_imgnet, other, unused=["fc."])
+            absent = ["conv1_a.", "conv1_flow.", "fc."]  # what LVS's trunks have beside
+            load_weights(self.imgnet, args.weights_resnet_imgnet, other, unused=["fc."], absent=absent)
 
     def localize(self, image: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         """Cosine of the sound and each place of the image: (B, 3, H, W), (B, 1, 257, T) -> (B, H / 32, W / 32)."""

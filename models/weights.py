@@ -60,18 +60,20 @@ def load_weights(network, path, source, unused=(), absent=(), renamed=("", "")):
 
     path: a state_dict, or a checkpoint that holds one under "model", "state_dict" or "model_state_dict"; its keys may
     begin with "module.", as DistributedDataParallel names them. Key prefixes in `unused` may be in the file and are
-    ignored, those in `absent` may be missing and stay as they are; any other difference in keys or shapes is a
-    ValueError. renamed: a prefix of the file's keys, and what it is called in the network.
+    ignored (None: all keys that the network does not have), those in `absent` may be missing and stay as they are; any
+    other difference in keys or shapes is a ValueError. renamed: a prefix of the file's keys, and what it is called in
+    the network.
     """
     state = _unwrapped(load(path, source))
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"{path} is not a state_dict of tensors: get it from {source}")
+    expected = network.state_dict()
+    unused = [key for key in state if key not in expected] if unused is None else unused
     state = {
         renamed[1] + key.removeprefix(renamed[0]) if key.startswith(renamed[0]) else key: value
         for key, value in state.items()
         if not key.startswith(tuple(unused))
     }
-    expected = network.state_dict()
     # Files older than torch 0.4.1, the published ResNet among them, lack BatchNorm's counters.
     absent = (*absent, *(key for key in expected if key.endswith("num_batches_tracked")))
     wrong = [f"{key} is missing" for key in expected if key not in state and not key.startswith(absent)]

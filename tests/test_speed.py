@@ -55,7 +55,7 @@ def test_waiting_for_data(monkeypatch, capsys):
     assert len(shares) == 5 and all(0 <= float(share.rstrip("%")) <= 100 for share in shares)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "sslalign"])  # not trained
 def test_train(small, capsys, method):
     main(["train", "--batch", "2", "--method", method, *SMALL.split()])
     text = capsys.readouterr().out
