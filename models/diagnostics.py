@@ -26,3 +26,9 @@ def spread_of(features: torch.Tensor) -> torch.Tensor:
 def audio_spread(audio: torch.Tensor) -> Diagnostic:
     """The spread of audio embeddings (N, C), of unit length. With random weights it starts above 0.01."""
     return Diagnostic(spread_of(audio.detach()), 1e-3, False, "dead sound branch: all sounds get the same embedding")
+
+
+def similarity_spread(cosines: torch.Tensor) -> Diagnostic:
+    """The standard deviation of an image's cosines with sounds: (..., B, N), B images, N sounds."""
+    spread = cosines.detach().std(dim=-1, correction=0).mean()
+    return Diagnostic(spread, 1e-3, False, "collapse: an image is as similar to one sound as to any other")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, einsum, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from models.diagnostics import Diagnostic, audio_spread
+from models.diagnostics import Diagnostic, audio_spread, similarity_spread
 from models.gather import gather, rank
 from models.resnet import TwoResNets, at_least_float32, initialise
 from models.weights import EZVSL_URL
@@ -86,18 +86,8 @@ class EZVSLObjective(nn.Module):
         """outputs of EZVSL.forward; of the batch nothing else is read. Returns the scalar loss and the diagnostics."""
         vision, audio = outputs
         cosines = self.criterion.cosines(vision, audio)
-        return self.criterion.contrast(cosines), diagnostics_of(cosines, audio)
-
-
-@torch.no_grad()
-def diagnostics_of(cosines: Tensor, audio: Tensor) -> dict[str, Diagnostic]:
-    """cosines: (B, N) of images and sounds; audio: (B, C), not normalised."""
-    spread = cosines.std(dim=1, correction=0).mean()
-    collapse = "collapse: an image is as similar to one sound as to any other"
-    return {
-        "similarity_spread": Diagnostic(spread, 1e-3, False, collapse),
-        "sound_spread": audio_spread(normalize(audio)),
-    }
+        diagnostics = {"similarity_spread": similarity_spread(cosines), "sound_spread": audio_spread(normalize(audio))}
+        return self.criterion.contrast(cosines), diagnostics
 
 
 def build_model(args: Namespace) -> EZVSL:

@@ -5,7 +5,7 @@ from torch import Tensor, einsum, nn
 from torch.nn.functional import cross_entropy, interpolate, normalize
 from torch.utils.checkpoint import checkpoint
 
-from models.diagnostics import Diagnostic, audio_spread
+from models.diagnostics import Diagnostic, audio_spread, similarity_spread
 from models.gather import gather, rank
 from models.resnet import FrameNet
 from models.vggish import SoundNet
@@ -193,12 +193,7 @@ def loss_diagnostics(similarities, audio, masks, anchors, masked_value) -> dict[
     """
     positives = torch.stack([similarity.gather(1, anchors[:, None]) for similarity in similarities])
     return {
-        "similarity_spread": Diagnostic(
-            torch.stack(similarities).std(dim=2, correction=0).mean(),
-            1e-3,
-            False,
-            "collapse: an image is as similar to one sound as to any other",
-        ),
+        "similarity_spread": similarity_spread(torch.stack(similarities)),
         "sound_spread": audio_spread(audio),
         "empty_masks": Diagnostic(
             (~torch.stack(masks).any(dim=(2, 3))).float().mean(),
