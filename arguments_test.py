@@ -152,6 +152,11 @@ def add_no_flags(parser, trainset):
     parser.set_defaults(train_from_scratch=1)  # the weights are in the file that is tested
 
 
+def add_no_dropout(parser, trainset):
+    add_no_flags(parser, trainset)
+    parser.set_defaults(dropout_img=0.0, dropout_aud=0.0)
+
+
 METHOD_FLAGS = dict.fromkeys(METHODS, add_no_flags) | {"sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags}
 
 

@@ -155,7 +155,7 @@ def build_parser(method: str, trainset: str = "flickr", num_train: int | None = 
         help="auto: bfloat16 where the hardware gains",
     )
     # Of methods without negatives; and how the method reads sounds.
-    parser.set_defaults(local_negatives=False, front_end=METHODS[method].front_end)
+    parser.set_defaults(local_negatives=False, audio_masks="none", front_end=METHODS[method].front_end)
     METHOD_FLAGS[method](parser, exact_trainset(trainset, num_train))
     if trainset == "demo":
         parser.set_defaults(**DEMO | METHODS[method].demo)
@@ -276,6 +276,11 @@ def add_contrast_flags(group):
     add_rate_flag(group)
     group.add_argument("--temperature", type=float, default=0.03, help="of the contrastive loss")
     add_negatives_flag(group)
+
+
+def add_dropout_flags(group):
+    group.add_argument("--dropout_img", type=fraction, default=0.9, help="of the visual trunk's features")
+    group.add_argument("--dropout_aud", type=fraction, default=0.0, help="of the audio trunk's features")
 
 
 def add_encoder_flag(group):

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from dataset.augment.parameters import AUGMENTATIONS
+from dataset.augment.spectrograms import AUDIO_MASKS
 from dataset.frontends import FRONT_ENDS
 from dataset.storage.cache import choose_cache
 from dataset.storage.layout import TRAIN_FOLDERS
@@ -64,7 +65,8 @@ def build_train_set(arrays: Arrays, augmentation: str | None, views: int, args, 
         arrays = arrays.keep(device if place == "device" else torch.device("cpu"), (os.cpu_count() or 1) // processes)
     augmentation = augmentation and AUGMENTATIONS[augmentation]
     on_device = on_device and augmentation is not None
-    return TrainSet(arrays, augmentation, views, args.imgSize, args.seed, on_device), sentence
+    masks = AUDIO_MASKS[args.audio_masks]
+    return TrainSet(arrays, augmentation, views, args.imgSize, args.seed, on_device, masks), sentence
 
 
 def exact_trainset(trainset, num_train):

@@ -18,8 +18,9 @@ class TrainLoader:
 
     Iterating yields dicts: views, a list of (B, 3, size, size) float32, channels last, or of stored features; audio,
     (B, ...) float32; regions, a list of (B, 1, size, size) uint8, where the set has any; all on `device`; index, (B,)
-    int64, the set's rows, on the CPU. The views are made by the workers, as uint8, and normalised here; or on the
-    device where the set is made for that. rank, world_size: of the process, which gets its share of each batch.
+    int64, the set's rows, on the CPU; epoch, how many epochs were finished before. The views are made by the workers,
+    as uint8, and normalised here; or on the device where the set is made for that. rank, world_size: of the process,
+    which gets its share of each batch.
     waited: seconds that the current epoch's steps have waited for data.
     """
 
@@ -68,7 +69,7 @@ class TrainLoader:
             yield self._on_device(batch)
 
     def _on_device(self, batch):
-        ready = {"index": batch["index"], "audio": self._move(batch["audio"])}
+        ready = {"index": batch["index"], "epoch": self.sampler.epoch, "audio": self._move(batch["audio"])}
         if self.views_on_device:
             regions = self._move(batch["regions"]) if "regions" in batch else None
             views, regions = self.views_on_device(self._move(batch["frames"]), batch["draws"], regions)

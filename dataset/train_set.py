@@ -1,6 +1,6 @@
 """The training set: rows of HDF5 files as samples, augmented."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,8 +90,8 @@ class TrainSet(Dataset):
 
     augmentation: None gives the frames as they are stored, each as all of its views: for frames that a network has
     encoded. views: of a frame. size: their side in pixels. on_device: batches hold what ViewsOnDevice makes views of,
-    instead of views. A sample's augmentation depends on (seed, epoch, index) alone, not on the number of workers or
-    processes.
+    instead of views. augment_audio: (B, ...) and (B, 4) uniform in [0, 1) -> (B, ...), or None. A sample's augmentation
+    depends on (seed, epoch, index) alone, not on the number of workers or processes.
     """
 
     def __init__(
@@ -102,7 +102,9 @@ class TrainSet(Dataset):
         size: int = 224,
         seed: int = 0,
         on_device: bool = False,
+        augment_audio: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ):
+        self.augment_audio = augment_audio
         self.arrays, self.augmentation, self.views, self.size = arrays, augmentation, views, size
         self.seed, self.on_device = seed, on_device
         self.make_views = augmentation and ViewsOnCPU(size, augmentation.crop)
@@ -138,7 +140,11 @@ class TrainSet(Dataset):
         frames, sounds, regions, _ = self.arrays
         rngs = [np.random.default_rng((self.seed, int(self.epoch), index)) for index in indices]
         uniform = np.stack([rng.random((self.views, len(Draws._fields))) for rng in rngs])
-        batch = {"index": torch.as_tensor(indices), "audio": torch.as_tensor(sounds.take(indices, np.float32))}
+        audio = torch.as_tensor(sounds.take(indices, np.float32))
+        if self.augment_audio:
+            drawn = torch.from_numpy(np.stack([rng.random(4) for rng in rngs]))
+            audio = self.augment_audio(audio, drawn.to(audio.device))
+        batch = {"index": torch.as_tensor(indices), "audio": audio}
         if self.augmentation is None:
             return batch | {"views": [torch.as_tensor(frames.take(indices, np.float16))] * self.views}
         frames = torch.as_tensor(frames.take(indices, np.uint8))

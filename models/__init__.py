@@ -5,7 +5,8 @@ A method is a module of this folder with build_model(args) and build_objective(a
 - Its model has forward(views, audio) -> outputs, nested lists or tuples of tensors with the batch first;
   localize(image, audio) -> cosine maps (B, h, w), in the steps encode_image, encode_sound and similarity, so that one
   image can be compared with several sounds, expanded to as many without a copy; parts() -> the networks by the names of
-  their files; and parameter_groups(args) -> the optimizer's groups.
+  their files; and parameter_groups(args) -> the optimizer's groups. A model may have begin_step(), called once before
+  the forward passes of a step, of which --accumulate makes several.
 - Its objective is called with those outputs and the batch, and returns the loss and a dict of Diagnostics.
 """
 

@@ -86,7 +86,9 @@ class Evaluation:
 def build_test_loader(test_set, batch_size, workers):
     """This process's share of a test set, in order; the processes together see each item once."""
     share = range(distributed.rank(), len(test_set), distributed.world_size())
-    return DataLoader(test_set, batch_size, sampler=share, collate_fn=collate, **worker_options(workers))
+    # A generator of its own: an evaluation must not change the random numbers of the training around it.
+    options = {"collate_fn": collate, "generator": torch.Generator(), **worker_options(workers)}
+    return DataLoader(test_set, batch_size, sampler=share, **options)
 
 
 @torch.no_grad()

@@ -52,6 +52,8 @@ class Run:
         """Before the forward pass, when the batch is there."""
         distributed.report(f"training, epoch {self.progress.epoch + 1}, step {self.progress.step + 1}")
         self.guard.before_step()
+        if hasattr(self.model, "begin_step"):
+            self.model.begin_step()
 
     def after_step(self, loss, diagnostics):
         """After optimizer.step(): counts, saves where it is time, ends the program where it was asked to.
