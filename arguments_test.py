@@ -12,6 +12,7 @@ from arguments_train import (
     add_encoder_flag,
     add_machine_flags,
     add_method_flag,
+    add_momentum_flag,
     add_weight_flags,
     checked_data_path,
     checked_method,
@@ -157,7 +158,17 @@ def add_no_dropout(parser, trainset):
     parser.set_defaults(dropout_img=0.0, dropout_aud=0.0)
 
 
-METHOD_FLAGS = dict.fromkeys(METHODS, add_no_flags) | {"sspl": add_sspl_flags, "sspl_pcm": add_pcm_flags}
+def add_slavc_flags(parser, trainset):
+    add_no_dropout(parser, trainset)
+    add_momentum_flag(parser.add_argument_group("SLAVC"), default=0)  # as the authors test
+    parser.set_defaults(slavc_momentum=0.0)
+
+
+METHOD_FLAGS = dict.fromkeys(METHODS, add_no_flags) | {
+    "sspl": add_sspl_flags,
+    "sspl_pcm": add_pcm_flags,
+    "slavc": add_slavc_flags,
+}
 
 
 def add_rules(parser):

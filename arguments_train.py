@@ -222,6 +222,21 @@ def add_ezvsl_flags(parser, trainset):
     parser.set_defaults(optimizer="adam", weight_decay=0.0, batch_size_per_gpu=128, num_epoch=20)
 
 
+def add_slavc_flags(parser, trainset):
+    group = parser.add_argument_group("SLAVC")
+    add_contrast_flags(group)
+    add_dropout_flags(group)
+    group.add_argument("--slavc_momentum", type=fraction, default=0.999, help="share of a target weight a step keeps")
+    add_momentum_flag(group, default=1)
+    parser.set_defaults(optimizer="adam", weight_decay=0.0, batch_size_per_gpu=128, num_epoch=20)
+
+
+def add_momentum_flag(group, default):
+    group.add_argument(
+        "--use_mom_eval", type=int, choices=[0, 1], default=default, help="1: localise with the momentum copy"
+    )
+
+
 def add_lvs_flags(parser, trainset, title="LVS"):
     group = parser.add_argument_group(title)
     add_rate_flag(group)
@@ -249,6 +264,7 @@ METHOD_FLAGS = {
     "sspl": add_sspl_flags,
     "sspl_pcm": add_pcm_flags,
     "ezvsl": add_ezvsl_flags,
+    "slavc": add_slavc_flags,
     "lvs": add_lvs_flags,
     "ssltie": add_ssltie_flags,
     "sslalign": add_no_flags,

@@ -64,6 +64,14 @@ METHODS = {
         parts=("model",),
         demo={"lr": 1e-3, "temperature": 0.07},
     ),
+    "slavc": Method(
+        "models.slavc",
+        "spectrogram",
+        views=1,
+        augmentation="crop_and_flip",
+        parts=("model",),
+        trained_with=("use_mom_eval",),
+    ),
     "lvs": Method("models.lvs", "spectrogram_10s", views=1, augmentation="crop_and_flip", parts=("model",)),
     "ssltie": Method("models.ssltie", "mel_db", views=1, parts=("model",)),
     "sslalign": Method(
