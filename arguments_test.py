@@ -168,6 +168,7 @@ METHOD_FLAGS = dict.fromkeys(METHODS, add_no_flags) | {
     "sspl": add_sspl_flags,
     "sspl_pcm": add_pcm_flags,
     "slavc": add_slavc_flags,
+    "fnac": add_no_dropout,
 }
 
 

@@ -237,6 +237,21 @@ def add_momentum_flag(group, default):
     )
 
 
+def add_fnac_flags(parser, trainset):
+    group = parser.add_argument_group("FNAC")
+    add_contrast_flags(group)
+    add_dropout_flags(group)
+    group.add_argument("--fnac_weight", type=float, default=100.0, help="of the three terms about false negatives")
+    group.add_argument("--warmup", type=natural, default=5, help="epochs without these terms")
+    group.add_argument(
+        "--audio_masks",
+        choices=["corrected", "published", "none"],
+        default="corrected",
+        help="bands of spectrograms set to 0; published: the places of both kinds are drawn from each other's range",
+    )
+    parser.set_defaults(optimizer="adam", weight_decay=1e-4, batch_size_per_gpu=256, num_epoch=30)
+
+
 def add_lvs_flags(parser, trainset, title="LVS"):
     group = parser.add_argument_group(title)
     add_rate_flag(group)
@@ -265,6 +280,7 @@ METHOD_FLAGS = {
     "sspl_pcm": add_pcm_flags,
     "ezvsl": add_ezvsl_flags,
     "slavc": add_slavc_flags,
+    "fnac": add_fnac_flags,
     "lvs": add_lvs_flags,
     "ssltie": add_ssltie_flags,
     "sslalign": add_no_flags,

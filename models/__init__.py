@@ -72,6 +72,7 @@ METHODS = {
         parts=("model",),
         trained_with=("use_mom_eval",),
     ),
+    "fnac": Method("models.fnac", "spectrogram", views=1, augmentation="crop_and_flip", parts=("model",)),
     "lvs": Method("models.lvs", "spectrogram_10s", views=1, augmentation="crop_and_flip", parts=("model",)),
     "ssltie": Method("models.ssltie", "mel_db", views=1, parts=("model",)),
     "sslalign": Method(
