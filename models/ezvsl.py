@@ -9,7 +9,8 @@ from torch.nn.functional import cross_entropy, normalize
 from models.diagnostics import Diagnostic, audio_spread, similarity_spread
 from models.gather import gather, rank
 from models.resnet import TwoResNets, at_least_float32, initialise
-from models.weights import EZVSL_URL
+
+EZVSL_URL = "a run of main.py --method ezvsl, or the authors' release at https://github.com/stoneMo/EZ-VSL"
 
 
 class EZVSL(TwoResNets):

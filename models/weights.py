@@ -14,7 +14,6 @@ RESNET_URL = "https://download.pytorch.org/models/resnet18-5c106cde.pth"
 VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 VGGISH_URL = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
 SSPL_URL = "a run of main.py --method sspl or sspl_pcm, or the authors' release at https://github.com/zjsong/SSPL"
-EZVSL_URL = "a run of main.py --method ezvsl, or the authors' release at https://github.com/stoneMo/EZ-VSL"
 SACL_URL = "a run of main.py, or the authors' release at https://github.com/zjsong/SACL"
 
 
