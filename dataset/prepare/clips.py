@@ -11,7 +11,7 @@ import numpy as np
 from dataset.benchmarks.annotations import check_id
 from dataset.benchmarks.ids import clip_name
 from dataset.media import video
-from dataset.media.audio import RATE, SOUND_FORMATS, NoAudioTrack, fit_length, read_sound
+from dataset.media.audio import RATE, SOUND_FORMATS, NoAudioTrack, SoundAround, fit_length, read_sound
 from dataset.media.files import files_below
 from dataset.media.image import read_image
 from dataset.prepare.leaks import TestClips
@@ -129,14 +129,15 @@ def read_clip(clip: Clip, with_mask: bool = True) -> tuple[str, str, dict | None
             raise video.NoVideoTrack(f"{clip.sound} has no image of its name beside it")
         if not clip.video and not clip.sound:
             raise NoAudioTrack(f"{clip.frames[0]} has no sound of its name beside it")
-        waveform = read_sound(clip.video or clip.sound)
+        frame, time = video.middle(clip.video) if clip.video else (None, None)
+        waveform = read_sound(clip.video or clip.sound) if time is None else SoundAround(clip.video).at(time)
         if len(waveform) < SHORTEST * RATE:
             return TOO_SHORT, f"{len(waveform) / RATE:.2f} s of sound", None
         waveform = fit_length(waveform)
         if np.abs(waveform).max() < SILENCE:
             return SILENT, f"no sample in its middle above {SILENCE}", None
-        frames = clip.frames
-        frame = video.middle_frame(clip.video) if clip.video else read_image(frames[len(frames) // 2], upright=True)
+        if frame is None:
+            frame = read_image(clip.frames[len(clip.frames) // 2], upright=True)
         return OK, "", make_row(frame, waveform, with_mask)
     except NoAudioTrack as error:
         return NO_AUDIO, str(error), None
