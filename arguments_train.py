@@ -22,7 +22,7 @@ weights_vggish = "./models/torchvggish/torchvggish/vggish_pretrained/vggish-1008
 DEMO = {
     "train_from_scratch": 1,
     "imgSize": 160,
-    "batch_size_per_gpu": 16,  # small: so early, the number of steps counts more than what each of them sees
+    "batch_size_per_gpu": 16,  # small: early in training, more steps help more than larger batches
     "num_epoch": 4,
     "eval_epoch": 4,
     "lr_schedule": "cosine",

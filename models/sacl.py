@@ -148,9 +148,9 @@ def retained_cells(similarity: Tensor, ratio: float) -> Tensor:
 def positive_masks(retained: list[Tensor], regions: list[Tensor]) -> list[Tensor]:
     """Cells of the two views that count as the sounding object (SACL, step 3).
 
-    retained: list of two (B, H, W) bool; regions: list of two (B, 1, H', W') labels. Chosen is, of the regions seen in
-    both views, the one that holds most retained cells of view 1 (the smallest label, of several). Returns a list of two
-    (B, H, W) bool: in view 1 the retained cells of that region; in view 2 likewise, or the whole region where it holds
+    retained: list of two (B, H, W) bool; regions: list of two (B, 1, H', W') labels. Of the regions in both views,
+    the one with the most retained cells of view 1 is chosen (the smallest label of several). Returns a list of two
+    (B, H, W) bool: in view 1 the retained cells of that region; in view 2 the same, or the whole region where it has
     none. If either view shows nothing but label 0, the whole view is the region; if no region is shared, the retained
     cells are the mask.
     """

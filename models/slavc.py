@@ -1,6 +1,8 @@
-"""SLAVC: localisation that also knows silence (Mo and Morgado, "A closer look at weakly-supervised audio-visual source
-localization", NeurIPS 2022). Its map is a cosine, whose level means something: (map + 1) / 2 scores each place, and the
-mean of its top quarter says how sure it is that something sounds."""
+"""SLAVC (Mo and Morgado, "A closer look at weakly-supervised audio-visual source localization", NeurIPS 2022).
+
+Its map is a cosine with an absolute scale: (map + 1) / 2 is the score of each place, and the mean of the top quarter is
+the confidence that something sounds.
+"""
 
 from argparse import Namespace
 from copy import deepcopy
@@ -97,8 +99,9 @@ def both(projections: list[Tensor]) -> Tensor:
 
 
 class SLAVCLoss(nn.Module):
-    """Which of the sounds belongs to an image, asked of the trained networks' images and the momentum copy's sounds,
-    and the other way round. The first projection tells sounds apart, the second tells where in the image to look.
+    """Classifies the sound that belongs to an image, with the trained networks' image and the momentum copy's sounds,
+    and with the momentum copy's image and the trained networks' sounds. The first projection compares sounds, the
+    second one places of the image.
 
     With several processes the sounds are those of all, and the mean over processes is the loss (and, of the gradients,
     the gradient) of one process with the same global batch. local_negatives: those of this process only, as published.

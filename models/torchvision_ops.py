@@ -1,8 +1,8 @@
 """torchvision, importable beside a CPU build of torch: `from models.torchvision_ops import torchvision`.
 
 PyPI's torchvision is compiled against CUDA torch. Beside a CPU torch its compiled operators cannot be loaded, and the
-import fails with "operator torchvision::nms does not exist", because its Python side describes operators that nobody
-declared. Declaring the two schemas is enough: models and transforms.v2 never call them.
+import fails with "operator torchvision::nms does not exist", because its Python side describes operators that were
+not declared. Declaring the two schemas is enough: models and transforms.v2 never call them.
 """
 
 from importlib.util import find_spec

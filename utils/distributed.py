@@ -18,7 +18,7 @@ BEAT = 2.0  # seconds between two heartbeats
 SILENCE = 45.0  # seconds without a heartbeat after which a process counts as dead
 NOTICE = 60.0  # seconds between two messages of a process that waits
 
-# What the others are told of this process: how many collectives it entered, its reports since then, the last of them.
+# Published to the other processes: the number of collectives entered, of reports since then, and the last report.
 _own = (0, 0, "starting")
 
 

@@ -57,7 +57,7 @@ def _free_shared_memory():
 def free_memory() -> int:
     """Bytes that this process may still take: what the machine has free, or its control group's limit if less is left.
 
-    0 where the system does not tell.
+    0 where the system does not say.
     """
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -49,7 +49,7 @@ def map_in_order(function: Callable, items: Iterable, workers: int, crashed: Cal
 
 
 def _limited(function, item, seconds):
-    """function(item), in a process that the system ends after so many seconds: a hanging decoder hears nothing else.
+    """function(item), in a process that the system ends after so many seconds: a hanging decoder ignores all else.
 
     (Windows has no such alarm; there it hangs.)
     """

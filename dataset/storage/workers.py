@@ -1,5 +1,5 @@
 """Worker processes. They are forked by a process without threads: a fork of one that has threads, as training has, may
-inherit a lock that nobody will ever release."""
+inherit a lock that is never released."""
 
 import os
 import random

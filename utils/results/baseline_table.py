@@ -1,4 +1,4 @@
-"""The table without any model, from the public lists alone: python test.py model-free"""
+"""The table of the no-audio baselines, from the public lists alone: python test.py baselines"""
 
 import numpy as np
 
@@ -10,20 +10,20 @@ from utils.results.provenance import describe_lists
 BATCH = 64
 
 
-def score_labels(labels):
+def score_index(benchmark) -> dict[str, np.ndarray]:
     """Scores (n, 2, WIDTH) as of rules.score_maps by predictor, of all items in which something sounds."""
-    items = [i for i in range(len(labels)) if not labels.sounding or labels.sounding[i]]
+    items = [i for i in range(len(benchmark)) if not benchmark.sounding or benchmark.sounding[i]]
     parts = []
     for first in range(0, len(items), BATCH):
-        gt = np.stack([labels.gt_map(i) for i in items[first : first + BATCH]])
+        gt = np.stack([benchmark.gt_map(i) for i in items[first : first + BATCH]])
         parts.append(score_baselines(GroundTruth(gt)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def tabulate(name, labels, rules):
+def tabulate(name: str, benchmark, rules: list[str]) -> list[str]:
     """Lines for the screen: a row for each predictor, cIoU and AUC in per cent by each rule."""
-    scores = score_labels(labels)
-    lists = ", ".join(f"{one['name']} {one['sha256'][:8]}" for one in describe_lists(labels))
+    scores = score_index(benchmark)
+    lists = ", ".join(f"{one['name']} {one['sha256'][:8]}" for one in describe_lists(benchmark))
     lines = [f"{name}: {len(next(iter(scores.values())))} items ({lists}), cIoU / AUC in per cent"]
     lines += [f"  {rule}: {RULES[rule]}" for rule in rules]
     lines.append(f"  {'':18}" + "".join(f"{rule:>18}" for rule in rules))

@@ -12,8 +12,8 @@ from utils.evaluation.metrics import SUCCESS, bootstrap, own_areas
 MAY_DIFFER = ("n", "missing", "partial", "method", "image_size", "checkpoint", "code", "rules", "ogl")
 
 
-def compare(first, second):
-    """Lines for the screen: by each rule of both, how much better the second is, with its uncertainty.
+def compare(first: str, second: str) -> list[str]:
+    """Lines for the screen: for each rule of both results, the difference of the second to the first, with intervals.
 
     first, second: results.json of test.py, with per_sample.csv beside. Raises FileNotFoundError, or ValueError where
     the settings differ, naming them, or where no item is common.
@@ -45,7 +45,7 @@ def compare(first, second):
     return lines
 
 
-def compare_pairs(pairs, seed=0):
+def compare_pairs(pairs: np.ndarray, seed: int = 0) -> list[str]:
     """Lines of one rule: pairs (2, n) IoUs of the same items.
 
     The interval is a bootstrap over items of the mean of the differences. The sign tests (two-sided, exact) count the
@@ -67,7 +67,7 @@ def compare_pairs(pairs, seed=0):
     return lines
 
 
-def read_result(path):
+def read_result(path: str) -> tuple[dict, dict[str, dict]]:
     """results.json, and {id: row} of the per_sample.csv beside it, of the items that have a score."""
     path = Path(path)
     table = path.with_name("per_sample.csv")

@@ -1,4 +1,4 @@
-"""What made a result: lists, protocol, weights and code, so that two numbers can be compared, or must not be."""
+"""Provenance of a result: lists, protocol, weights and code. Results are compared only where these agree."""
 
 import hashlib
 import json
@@ -23,8 +23,8 @@ PROTOCOL = {
 }
 
 
-def take_fingerprint(args, test_set, summary):
-    """args: of test.py; summary: of the Evaluation. Returns plain values, see README.md."""
+def take_fingerprint(args, test_set, summary: dict) -> dict:
+    """args: of test.py. summary: of the Evaluation. Returns plain values, see docs/testing.md."""
     return {
         "testset": args.testset,
         "lists": describe_lists(test_set.benchmark),
@@ -45,16 +45,16 @@ def take_fingerprint(args, test_set, summary):
     }
 
 
-def describe_lists(labels):
+def describe_lists(benchmark) -> list[dict]:
     """Name and sha256 of each file that says what the test set is, and whether it is the published one."""
     known = {entry["sha256"] for entry in read_manifest()}
-    digests = {path.name: sha256(path) for path in labels.lists}
+    digests = {path.name: sha256(path) for path in benchmark.lists}
     return [{"name": name, "sha256": digest, "published": digest in known} for name, digest in digests.items()]
 
 
-def describe_annotations(labels):
-    """Where the ground truth stands, and the sha256 over it where that is a file an item: their names and contents."""
-    files = [path for path in map(labels.annotation, range(len(labels))) if path]
+def describe_annotations(benchmark) -> str:
+    """Where the ground truth is; where each item has a file of its own, the sha256 over their names and contents."""
+    files = [path for path in map(benchmark.annotation, range(len(benchmark))) if path]
     if not files:
         return "in the lists"
     digest = hashlib.sha256()
@@ -63,8 +63,8 @@ def describe_annotations(labels):
     return f"{len(files)} {files[0].suffix} files, sha256 {digest.hexdigest()}"
 
 
-def describe_checkpoint(args):
-    """Which files were scored, and what the run that wrote them selected them on."""
+def describe_checkpoint(args) -> dict:
+    """The files that were scored, and the set on which their run selected them."""
     files = {part: getattr(args, weights_argument(part)) for part in METHODS[args.method].parts}
     note = Path(next(iter(files.values()))).parent / "best.json"
     selected_on = json.loads(note.read_text())["selected_on"] if note.is_file() else "not known"
@@ -74,8 +74,8 @@ def describe_checkpoint(args):
     }
 
 
-def code_version():
-    """What git calls this state of the code; where there is no git, a hash over the Python files."""
+def code_version() -> str:
+    """git describe of the code; without git, a hash over the Python files."""
     try:
         command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--tags"]
         if (ROOT / ".git").exists():

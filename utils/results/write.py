@@ -1,4 +1,4 @@
-"""What test.py leaves behind: results.json, per_sample.csv, and the tables on the screen."""
+"""The output of test.py: results.json, per_sample.csv, and the tables on the screen."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the clock: when to save and when to stop, asked between steps."""
+"""Ctrl-C, SIGTERM and the clock: when to save and when to stop, checked between steps."""
 
 import shlex
 import signal

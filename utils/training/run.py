@@ -12,7 +12,7 @@ READ_EVERY = 10  # steps between two reads of the loss on CUDA: each waits for t
 
 
 class Run:
-    """A training run, told before and after each step and after each epoch.
+    """A training run: to be called before and after each step and after each epoch.
 
     log: its RunLog. The run goes on from its last checkpoint where the log found one. optimizer.step() leaves out steps
     whose gradient is not finite from now on.
