@@ -24,7 +24,7 @@ REPO = Path(__file__).parents[1]
 PROGRAMS = []
 
 # Small and quick, otherwise the demo's settings.
-TINY = "--imgSize 64 --num_train 24 --batch_size_per_gpu 8 --num_epoch 2 --eval_epoch 2 --workers 1 --num_visual 3"
+TINY = "--imgSize 64 --num_train 24 --batch_size_per_gpu 8 --num_epoch 2 --eval_epoch 2 --workers 0 --num_visual 3"
 
 
 @pytest.fixture(scope="session")

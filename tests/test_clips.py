@@ -117,7 +117,7 @@ def test_one_bad_clip_does_not_stop_the_others(tmp_path, capsys):
     assert run(tmp_path / "out", mute, tmp_path / "broken.mp4", blind, short, tmp_path / "none.mp4", good) == 5
     said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert said["mute"] == f"left out: {mute} has no audio track"
-    assert "broken.mp4 cannot be read as" in said["broken"] and "has no pictures" in said["blind"]
+    assert "broken.mp4 cannot be read as" in said["broken"] and "has no images" in said["blind"]
     assert "less than 0.5 s of sound" in said["short"] and "none.mp4 is missing" in said["none"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"good.json", "good.mp4", "good.png"}
 

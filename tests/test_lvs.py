@@ -139,6 +139,7 @@ def test_background_of_an_image_without_any():
     assert_near(audio.grad, double[1].grad.float(), 1e-3)
 
 
+@pytest.mark.slow  # half a minute
 def test_three_steps_in_float64(inputs):
     """Losses of three steps of Adam on one batch, and gradients of the first."""
     if stored_sounds("lvs_aud") is None:

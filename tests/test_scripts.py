@@ -25,7 +25,7 @@ def read_log(folder):
 
 def test_the_story_from_nothing_to_results(workplace):
     """python main.py where there is no data set but the demo; the line it ends with; python test.py alone."""
-    output = run(f"main.py {TINY}", workplace)
+    output = run(f"main.py {TINY} --workers 1", workplace)
     folder = workplace / "runs" / "sacl_demo"
     log = read_log(folder)
     assert [line["epoch"] for line in log] == [0, 1, 2]
@@ -70,7 +70,7 @@ def test_the_story_from_nothing_to_results(workplace):
     assert "demo: 6 items" in free and "centred_disc" in free
 
     assert "holds a run" in fail(f"main.py {TINY}", workplace)
-    assert "has finished its 2 epochs" in fail(f"main.py {TINY} --resume", workplace)
+    assert "has finished its 2 epochs" in fail(f"main.py {TINY} --workers 1 --resume", workplace)
     assert read_log(folder) == log
 
 

@@ -66,7 +66,17 @@ def test_shuffled_sounds_are_evaluated_when_asked_for(choice, epochs, datasets, 
 
 def test_resume_may_change_what_leaves_the_weights_alone():
     free = {
-        *("cache", "ckpt", "compile", "data_path", "device", "eval_epoch", "eval_shuffled", "force_resume"),
+        *(
+            "cache",
+            "ckpt",
+            "collective_minutes",
+            "compile",
+            "data_path",
+            "device",
+            "eval_epoch",
+            "eval_shuffled",
+            "force_resume",
+        ),
         *("num_visual", "on_nan", "resume", "save_minutes", "workers"),
     }
     first = {"weights_frame", "weights_sound", "weights_resnet_imgnet", "weights_vggish"}

@@ -236,6 +236,7 @@ def test_a_broken_jpeg_is_named(tmp_path):
         HDF5Array([tmp_path / "f.h5"], "train_frames", (256, 256, 3))[0]
 
 
+@pytest.mark.slow  # over a minute
 def test_killed_at_any_moment_and_resumed(tmp_path):
     """Ten kill -9 at random moments: what comes out in the end is byte-equal to an undisturbed run."""
     folder = tmp_path / "clips"
