@@ -77,7 +77,8 @@ def to_picture(frame) -> np.ndarray:
 def video_length(path: str | Path) -> float | None:
     """Seconds of a video, None if the file does not say."""
     with _open_video(path) as (container, stream):
-        return _length(container, stream)
+        span = _span(container, stream)
+        return span and span[1] - span[0]
 
 
 @contextmanager
@@ -141,9 +142,3 @@ def _span(container, stream):
         return None
     end = container.duration / 1e6  # Matroska: counted from 0, whatever the start
     return start, end if "matroska" in container.format.name else start + end
-
-
-def _length(container, stream):
-    """Seconds, None if the file does not say."""
-    span = _span(container, stream)
-    return span and span[1] - span[0]
