@@ -62,7 +62,7 @@ METHODS = {
         views=1,
         augmentation="crop_and_flip",
         parts=("model",),
-        demo={"lr": 1e-3, "temperature": 0.07},
+        demo={"lr": 3e-4, "temperature": 0.07, "num_epoch": 6, "eval_epoch": 6},
     ),
     "slavc": Method(
         "models.slavc",
