@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from dataset import BY_SIZE, exact_trainset, has_data, testset_of
+from dataset import BY_SIZE, default_trainset, exact_trainset, has_data, testset_of
 from dataset.benchmarks import TEST_SETS
 from dataset.storage.layout import TRAIN_FOLDERS
 from models import METHODS, weights_argument
@@ -45,7 +45,7 @@ SSPL_RATES = {
     },
 }
 
-IMAGE_SIZE, BATCH_SIZE = "side of the network's input, a multiple of 16", "samples a step and process"
+IMAGE_SIZE, BATCH_SIZE = "side of the network's input, a multiple of 16", "samples per step in each process"
 
 RENAMED = {}  # flags of earlier versions: what to use instead
 
@@ -59,16 +59,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     known = peek(argv, "method", "data_path", "trainset", "num_train", "init_from")
     method = checked_method(known.method or "sacl")
     folder = checked_data_path(known.data_path, known.trainset)
-    trainset = known.trainset or ("flickr" if has_data(folder) else "demo")
+    trainset = known.trainset or default_trainset(folder)
     num_train = int(known.num_train) if (known.num_train or "").isdecimal() else None
     parser = build_parser(method, trainset, num_train)
     if known.init_from:
+        if not Path(known.init_from).is_dir():
+            raise FileNotFoundError(f"--init_from {known.init_from} is no folder: name the folder of a run of main.py")
         parser.set_defaults(backbone=trained_settings(known.init_from).get("backbone", "resnet18"))
     args = parser.parse_args(argv)
     if args.batch_size_per_gpu % args.accumulate:
         parser.error(f"--accumulate {args.accumulate} does not divide a batch of {args.batch_size_per_gpu}")
     if getattr(args, "fine_tune", 0) and args.cache_features != "none":
-        raise ValueError("--cache_features stores what frozen encoders compute: leave out it or --fine_tune 1")
+        raise ValueError("--cache_features stores what frozen encoders compute: use it or --fine_tune 1, not both")
     return args
 
 
@@ -96,7 +98,7 @@ def build_parser(method: str, trainset: str = "flickr", num_train: int | None = 
     run.add_argument("--ckpt", default=f"./runs/{method}_{trainset}", help="folder of the log, checkpoints, pictures")
     run.add_argument("--resume", action="store_true", help="go on with the run in --ckpt from its last.pth")
     run.add_argument("--force_resume", action="store_true", help="--resume although settings of the run have changed")
-    run.add_argument("--save_minutes", type=float, default=10, help="also save last.pth every so many minutes")
+    run.add_argument("--save_minutes", type=above_zero, default=10, help="minutes between saves within an epoch")
     run.add_argument(
         "--on_nan", choices=["stop", "skip"], default="stop", help="what to do with a step whose gradient is not finite"
     )
@@ -116,13 +118,13 @@ def build_parser(method: str, trainset: str = "flickr", num_train: int | None = 
         "--valset",
         choices=[*TEST_SETS, "none", "auto"],
         default="none" if trainset == "demo" else "auto",
-        help="selects the best checkpoint; none: the test set does, as in the papers; auto: flickr_val where the data "
-        "folder has it, else none",
+        help="selects the best checkpoint; none: select on the test set, as in the papers; auto: flickr_val where the "
+        "data folder has it, else none",
     )
     data.add_argument("--imgSize", type=image_size, default=224, help=IMAGE_SIZE)
     data.add_argument("--seed", type=seed, default=12345, help="of weights, order, augmentation and shuffled sounds")
     data.add_argument("--batch_size_per_gpu", type=positive, default=64, help=BATCH_SIZE)
-    data.add_argument("--num_train", type=positive, help="train on the first so many rows; None: all")
+    data.add_argument("--num_train", type=positive, help="train on the first NUM_TRAIN rows; None: all")
     data.add_argument(
         "--augment",
         choices=["auto", "cpu", "device"],
@@ -139,14 +141,14 @@ def build_parser(method: str, trainset: str = "flickr", num_train: int | None = 
     optimisation.add_argument(
         "--lr_schedule", choices=["constant", "cosine"], default="constant", help="cosine: to 0 at the last epoch"
     )
-    optimisation.add_argument("--beta1", type=float, default=0.9, help="momentum of sgd, beta1 of adam and adamw")
-    optimisation.add_argument("--weight_decay", type=float, default=1e-4, help="decoupled in adamw")
+    optimisation.add_argument("--beta1", type=fraction, default=0.9, help="momentum of sgd, beta1 of adam and adamw")
+    optimisation.add_argument("--weight_decay", type=not_negative, default=1e-4, help="decoupled in adamw")
     optimisation.add_argument(
         "--accumulate",
         type=positive,
         default=1,
-        help="put a batch through the networks in so many parts, to save memory: the loss is still the whole batch's, "
-        "batch norm's statistics are a part's",
+        help="split each batch into so many parts, to save memory: the loss is still the whole batch's, batch norm "
+        "uses the statistics of each part",
     )
     optimisation.add_argument(
         "--precision",
@@ -170,9 +172,12 @@ def add_sacl_flags(parser, trainset):
     group.add_argument(
         "--gridSize", type=int, default=-1, choices=[-1, 1, 2, 4, 8], help="regions: -1 Felzenszwalb, else a grid"
     )
-    group.add_argument("--tempD", type=float, default=0.005, help="temperature of the contrastive loss")
+    group.add_argument("--tempD", type=above_zero, default=0.005, help="temperature of the contrastive loss")
     group.add_argument(
-        "--ratio_retain_sim", type=fraction, default=0.5, help="fraction of similarity cells DROPPED from the mask"
+        "--ratio_retain_sim",
+        type=fraction,
+        default=0.5,
+        help="fraction of cells DROPPED from the mask, despite its name",
     )
     group.add_argument("--ratio_neg", type=fraction, default=0.75, help="share of the batch kept as negatives")
     group.add_argument(
@@ -182,8 +187,8 @@ def add_sacl_flags(parser, trainset):
         help="cells outside the mask: zeros in the maximum (published), or left out",
     )
     add_negatives_flag(group)
-    group.add_argument("--lr_frame", type=float, default=2e-4, help="of the frame network (the paper: 1e-4 for 144k)")
-    group.add_argument("--lr_sound", type=float, default=2e-4, help="of the sound network (the paper: 1e-4 for 144k)")
+    group.add_argument("--lr_frame", type=above_zero, default=2e-4, help="of the frame network (paper: 1e-4 for 144k)")
+    group.add_argument("--lr_sound", type=above_zero, default=2e-4, help="of the sound network (paper: 1e-4 for 144k)")
 
 
 def add_sspl_flags(parser, trainset, method="sspl"):
@@ -205,8 +210,8 @@ def add_sspl_flags(parser, trainset, method="sspl"):
         "network's too, of the unaugmented frame, so that both views of it are the same",
     )
     lr_head, lr_rest = SSPL_RATES[method].get(trainset, SSPL_RATES[method]["flickr10k"])
-    group.add_argument("--lr_head", type=float, default=lr_head, help="of the head (lr1), the paper's for this set")
-    group.add_argument("--lr_rest", type=float, default=lr_rest, help="of all else (lr2), the paper's for this set")
+    group.add_argument("--lr_head", type=above_zero, default=lr_head, help="of the head (lr1 of the paper)")
+    group.add_argument("--lr_rest", type=above_zero, default=lr_rest, help="of all else (lr2 of the paper)")
     parser.set_defaults(batch_size_per_gpu=128)  # published: on each of two GPUs
 
 
@@ -241,7 +246,7 @@ def add_fnac_flags(parser, trainset):
     group = parser.add_argument_group("FNAC")
     add_contrast_flags(group)
     add_dropout_flags(group)
-    group.add_argument("--fnac_weight", type=float, default=100.0, help="of the three terms about false negatives")
+    group.add_argument("--fnac_weight", type=not_negative, default=100.0, help="of the false-negative terms")
     group.add_argument("--warmup", type=natural, default=5, help="epochs without these terms")
     group.add_argument(
         "--audio_masks",
@@ -301,12 +306,12 @@ def add_negatives_flag(group):
 
 
 def add_rate_flag(group):
-    group.add_argument("--lr", type=float, default=1e-4, help="learning rate of both networks")
+    group.add_argument("--lr", type=above_zero, default=1e-4, help="learning rate of both networks")
 
 
 def add_contrast_flags(group):
     add_rate_flag(group)
-    group.add_argument("--temperature", type=float, default=0.03, help="of the contrastive loss")
+    group.add_argument("--temperature", type=above_zero, default=0.03, help="of the contrastive loss")
     add_negatives_flag(group)
 
 
@@ -321,7 +326,7 @@ def add_encoder_flag(group):
 
 def add_cycles_flag(group):
     group.add_argument(
-        "--cycs_pcm", type=cycles, default=4, help="recursive cycles after the initialising pass: the paper's T - 1"
+        "--cycs_pcm", type=natural, default=4, help="recursive cycles after the initialising pass: the paper's T - 1"
     )
 
 
@@ -342,7 +347,7 @@ def add_machine_flags(parser):
     group.add_argument("--workers", type=natural, default=min(8, os.cpu_count() or 1), help="processes that load data")
     group.add_argument(
         "--collective_minutes",
-        type=positive_number,
+        type=above_zero,
         default=10,
         metavar="MINUTES",
         help="how long a process waits for another one that makes no progress",
@@ -364,7 +369,7 @@ def add_weight_flags(parser, method, folder=None):
 
 
 def add_free_group(parser, title):
-    """A group of flags that --resume may change: they leave the weights that a run ends with alone."""
+    """A group of flags that do not change the final weights, so that --resume accepts other values."""
     group = parser.add_argument_group(title)
     group.affects_weights = False
     return group
@@ -432,14 +437,22 @@ def foreign_flags(parser, method, method_flags) -> dict[str, str]:
         method_flags[other](theirs, "")
         for flag in theirs._option_string_actions:
             if flag not in own:
-                foreign.setdefault(flag, f"belongs to --method {other}, not to {method}: leave it out")
-    return foreign
+                foreign.setdefault(flag, []).append(other)
+    return {
+        flag: f"belongs to --method {' or '.join(others)}, not to {method}: name that method, or leave the flag out"
+        for flag, others in foreign.items()
+    }
 
 
 def trained_settings(folder) -> dict:
     """The arguments of the run of main.py in a folder, {} where it holds none (published weights, say)."""
     settings = Path(folder) / "args.json"
-    return json.loads(settings.read_text())["arguments"] if settings.is_file() else {}
+    if not settings.is_file():
+        return {}
+    try:
+        return {**json.loads(settings.read_text())["arguments"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{settings} holds no settings of a run ({error!r:.80}): restore or remove it") from None
 
 
 def positive(text):
@@ -463,16 +476,18 @@ def _whole_number(text, least):
     return int(text)
 
 
-def positive_number(text):
+def not_negative(text):
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def above_zero(text):
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
-
-
-def cycles(text):
-    """0 is the initialising pass alone."""
-    return natural(text)
 
 
 def fraction(text):

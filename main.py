@@ -31,14 +31,14 @@ def train(args, device):
     seed_everything(args.seed)
     keep_freed_memory()
     if args.workers:
-        worker_context()  # the fork server of the loader workers starts while the networks are built
+        worker_context()  # called early: the fork server of the workers starts while the networks are built
     args.valset = find_valset(args)
     log = RunLog(args)
     if distributed.is_main():
         prepare_train_set(args, METHODS[args.method].regions and args.gridSize < 0, distributed.report)
     distributed.barrier()
 
-    model, trained = build_networks(args, device)
+    model, trained = build_networks(args, device)  # trained: with several processes, what exchanges the gradients
     train_loader, test_loaders = build_train_loader(args, device, model), build_test_loaders(args)
     objective, optimizer = build_objective(args), build_optimizer(model, args)
     log.describe_start(sum(weight.numel() for weight in model.parameters()), device)
@@ -70,6 +70,9 @@ def train_one_epoch(model, objective, optimizer, run, args):
 
 def training_step(model, objective, optimizer, batch, autocast, parts=1):
     """One step of the optimizer on a batch. Returns the loss and the objective's diagnostics."""
+    network = getattr(model, "module", model)
+    if hasattr(network, "begin_step"):
+        network.begin_step()  # SLAVC moves its momentum copy
     optimizer.zero_grad()
     if parts == 1:
         with autocast:
@@ -78,7 +81,7 @@ def training_step(model, objective, optimizer, batch, autocast, parts=1):
         loss.backward()
     else:  # the same loss and gradients with the memory of a part of the batch
         loss, diagnostics = backward_in_parts(model, objective, batch, parts, autocast)
-    optimizer.step()
+    optimizer.step()  # leaves out a gradient that is not finite, see utils/training/non_finite.py
     return loss, diagnostics
 
 

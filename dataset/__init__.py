@@ -81,6 +81,12 @@ def testset_of(trainset):
     return {"SoundNet_Flickr": "flickr", "VGG-Sound": "vggss"}.get(source, trainset)
 
 
+def default_trainset(data_path) -> str:
+    """The training set of the first dataset under data_path, demo where there is none."""
+    names = {"SoundNet_Flickr": "flickr", "VGG-Sound": "vggsound", "Custom": "custom"}
+    return next((name for folder, name in names.items() if (Path(data_path) / folder).is_dir()), "demo")
+
+
 def has_data(data_path):
     """True if any data set but the demo lies under data_path."""
     return any((Path(data_path) / folder).is_dir() for folder in ("SoundNet_Flickr", "VGG-Sound", "Custom"))

@@ -81,7 +81,9 @@ def _verify(content, entry, source, advice):
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; prints one line a list."""
-    parser = argparse.ArgumentParser(prog="python -m metadata.download", description="Fetch and verify the id lists.")
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, prog="python -m metadata.download", description="Fetch and verify the id lists."
+    )
     parser.add_argument("--from", dest="origin", metavar="FOLDER_OR_URL", help="default: each list's public source")
     parser.add_argument("--to", default=METADATA, metavar="FOLDER", help="default: metadata/, where the readers look")
     parser.add_argument("--manifest", default=MANIFEST, metavar="FILE", help="what to fetch")

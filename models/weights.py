@@ -1,7 +1,6 @@
 """Weights: where the published files are, verification, and reading without pickled code."""
 
 import hashlib
-import pickle
 import re
 from pathlib import Path
 
@@ -33,6 +32,8 @@ def load(path, source="another run"):
     where its name ends with them (name-1a2b3c4d.pth). Raises FileNotFoundError or ValueError naming the file.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file of weights, from {source}")
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: get it from {source}")
     stated = re.search(r"-([0-9a-f]{8})$", path.stem)
@@ -43,8 +44,10 @@ def load(path, source="another run"):
     try:
         with torch.serialization.safe_globals(NUMPY_NUMBERS):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # torch passes on whatever the bytes of a file that is no checkpoint lead to
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "weights_only" in reason:  # torch's advice is to run the file's code
+            reason = "it is no file of torch.save, or holds more than tensors and plain values"
         raise ValueError(f"{path} is not a readable checkpoint ({reason}): get it again from {source}") from None
 
 

@@ -180,7 +180,7 @@ def test_evaluation_in_its_corners():
         run(Toy(["a"]), Ears(value=float("nan")))
     with pytest.raises(ValueError, match="bad: bad.jpg cannot be read"):
         run(Toy(["a", "bad"]), Ears())
-    with pytest.raises(ValueError, match="1 of 3 test items are not there, first lost: lost.jpg is missing"):
+    with pytest.raises(ValueError, match="1 of 3 test items are missing, first lost: lost.jpg is missing"):
         run(Toy(["a", "b", "lost"]), Ears())
     partial = run(Toy(["a", "bad", "c"]), Ears(), skip_missing=True).summary()
     assert (

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from models.gather import rank, world_size
+
 BEAT = 2.0  # seconds between two heartbeats
 SILENCE = 45.0  # seconds without a heartbeat after which a process counts as dead
 NOTICE = 60.0  # seconds between two messages of a process that waits
@@ -174,14 +176,6 @@ def _join_group(cuda: bool, minutes: float) -> None:
         timeout=timedelta(minutes=minutes, seconds=SILENCE),  # the watch knows more, and ends the process before
     )
     _patient = dist.new_group(backend="gloo", timeout=timedelta(days=365))
-
-
-def rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def world_size() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:

@@ -6,7 +6,7 @@ from dataset.demo.files import generate
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Generates the demo set.")
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="Generates the demo set.")
     parser.add_argument("--out", default="./Datasets/Demo", help="the new folder")
     parser.add_argument("--num_train", type=int, default=640, help="scenes without labels, to train on")
     parser.add_argument("--num_test", type=int, default=160, help="scenes with the box of what sounds")

@@ -96,11 +96,13 @@ def _report(found, problems):
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line. The namespace's `run` is the command's function."""
-    parser = argparse.ArgumentParser(prog="python -m dataset.prepare", description="Write the HDF5 files to train on.")
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, prog="python -m dataset.prepare", description="Write the HDF5 files to train on."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name, run, text):
-        added = commands.add_parser(name, help=text, description=text)
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         added.set_defaults(run=run)
         return added
 

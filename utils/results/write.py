@@ -21,7 +21,11 @@ def check_folder(folder: Path, args):
     path = folder / "results.json"
     if not path.is_file():
         return
-    before, now = json.loads(path.read_text()).get("arguments", {}), json.loads(json.dumps(vars(args), default=str))
+    try:
+        before = json.loads(path.read_text())["arguments"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no results.json of test.py ({error!r:.80}): move it away") from None
+    now = json.loads(json.dumps(vars(args), default=str))
     other = [key for key in now if key not in ANY and before.get(key) != now[key]]
     if other:
         changed = ", ".join(f"--{key} was {before.get(key)}, is {now[key]}" for key in other)

@@ -14,8 +14,8 @@ READ_EVERY = 10  # steps between two reads of the loss on CUDA: each waits for t
 class Run:
     """A training run: to be called before and after each step and after each epoch.
 
-    log: its RunLog. The run goes on from its last checkpoint where the log found one. optimizer.step() leaves out steps
-    whose gradient is not finite from now on.
+    log: its RunLog. The run goes on from its last checkpoint where the log found one. From here on, optimizer.step()
+    skips every step whose gradient is not finite.
     device: where it computes. epoch: finished epochs. share: what is done of the whole run, 0 ... 1. resumed: whether
     it goes on from a checkpoint.
     """
@@ -52,8 +52,6 @@ class Run:
         """Before the forward pass, when the batch is there."""
         distributed.report(f"training, epoch {self.progress.epoch + 1}, step {self.progress.step + 1}")
         self.guard.before_step()
-        if hasattr(self.model, "begin_step"):
-            self.model.begin_step()
 
     def after_step(self, loss, diagnostics):
         """After optimizer.step(): counts, saves where it is time, ends the program where it was asked to.
