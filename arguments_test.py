@@ -68,9 +68,6 @@ def parse_evaluation(argv):
     no_data = not has_data(known.data_path or parser.get_default("data_path"))
     if no_data and not named and not Path(first).exists() and known.testset in (None, "demo"):
         folder = demo_run.format(method=method)
-        if not Path(folder).is_dir() and not {"-h", "--help"} & {*argv}:
-            flags = ", ".join(f"--{weights_argument(part)}" for part in METHODS[method].parts)
-            raise FileNotFoundError(f"no trained weights: run python main.py --method {method} first, or name {flags}")
         trained = {weights_argument(part): f"{folder}/{part}_best.pth" for part in METHODS[method].parts}
         parser.set_defaults(testset="demo", ckpt=f"{folder}/test", **trained)
         run = trained_settings(folder)

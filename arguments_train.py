@@ -63,8 +63,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     num_train = int(known.num_train) if (known.num_train or "").isdecimal() else None
     parser = build_parser(method, trainset, num_train)
     if known.init_from:
-        if not Path(known.init_from).is_dir():
-            raise FileNotFoundError(f"--init_from {known.init_from} is no folder: name the folder of a run of main.py")
         parser.set_defaults(backbone=trained_settings(known.init_from).get("backbone", "resnet18"))
     args = parser.parse_args(argv)
     if args.batch_size_per_gpu % args.accumulate:

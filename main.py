@@ -34,11 +34,11 @@ def train(args, device):
         worker_context()  # called early: the fork server of the workers starts while the networks are built
     args.valset = find_valset(args)
     log = RunLog(args)
+    model, trained = build_networks(args, device)  # trained: with several processes, what exchanges the gradients
     if distributed.is_main():
         prepare_train_set(args, METHODS[args.method].regions and args.gridSize < 0, distributed.report)
     distributed.barrier()
 
-    model, trained = build_networks(args, device)  # trained: with several processes, what exchanges the gradients
     train_loader, test_loaders = build_train_loader(args, device, model), build_test_loaders(args)
     objective, optimizer = build_objective(args), build_optimizer(model, args)
     log.describe_start(sum(weight.numel() for weight in model.parameters()), device)

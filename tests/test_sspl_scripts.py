@@ -80,7 +80,7 @@ def test_encoders_of_another_run_and_stored_features(whole):
         (arguments_train, "--method sspl --tempD 1", "--tempD belongs to --method sacl, not to sspl: name that method"),
         (arguments_train, "--method sspl --cycs_pcm=1", "--cycs_pcm belongs to --method sspl_pcm, not to sspl"),
         (arguments_train, "--lr_head 1", "--lr_head belongs to --method sspl or sspl_pcm, not to sacl"),
-        (arguments_train, "--method sspl --fine_tune 1 --cache_features all", "leave out it or --fine_tune 1"),
+        (arguments_train, "--method sspl --fine_tune 1 --cache_features all", "use it or --fine_tune 1, not both"),
         (arguments_test, "--weights_pcm x --testset demo", "--weights_pcm belongs to --method sspl_pcm, not to sacl"),
     ],
 )
