@@ -96,7 +96,7 @@ def build_parser(method: str, trainset: str = "flickr", num_train: int | None = 
     run.add_argument("--ckpt", default=f"./runs/{method}_{trainset}", help="folder of the log, checkpoints, pictures")
     run.add_argument("--resume", action="store_true", help="go on with the run in --ckpt from its last.pth")
     run.add_argument("--force_resume", action="store_true", help="--resume although settings of the run have changed")
-    run.add_argument("--save_minutes", type=above_zero, default=10, help="minutes between saves within an epoch")
+    run.add_argument("--save_minutes", type=not_negative, default=10, help="minutes between saves within an epoch")
     run.add_argument(
         "--on_nan", choices=["stop", "skip"], default="stop", help="what to do with a step whose gradient is not finite"
     )
