@@ -18,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["PYTHONFAULTHANDLER"] = "1"
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
+# Their asserts show values, as those of a test do.
+pytest.register_assert_rewrite("seeded", "batch_in_parts")
+
 REPO = Path(__file__).parents[1]
 
 # What start() has started in the present test.
@@ -44,6 +47,17 @@ def workplace(tmp_path, datasets):
     yield tmp_path
     for path in tmp_path.rglob("*.pth"):
         path.unlink()
+
+
+@pytest.fixture
+def metadata(tmp_path, monkeypatch):
+    """An empty folder in the place of metadata/."""
+    from dataset import benchmarks
+
+    folder = tmp_path / "metadata"
+    folder.mkdir()
+    monkeypatch.setattr(benchmarks, "METADATA", folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -68,3 +68,19 @@ def spectrograms(prefix, n=4):
     sounds = np.stack([waveform(f"{prefix}/wav{i}") for i in range(n)])
     density = spectrogram(sounds, 16000, nperseg=512, noverlap=274)[2]
     return torch.from_numpy((np.log(density + 1e-7) / 12).astype(np.float32)[:, None])
+
+
+def inputs(prefix, golden):
+    """Four images (4, 3, 224, 224) and log spectrograms (4, 1, 257, 200), the same as behind the golden values."""
+    made = images(f"{prefix}/img"), spectrograms(prefix)
+    assert_near(made[0].flatten()[::2003], golden["e2e/img__s2003"], 1e-6)
+    assert_near(made[1].flatten()[::2003], golden["e2e/aud__s2003"], 1e-5)
+    return made
+
+
+def assert_near(found, expected, tolerance):
+    """Agreement relative to the largest expected value."""
+    found, expected = (np.asarray(torch.as_tensor(values).detach()) for values in (found, expected))
+    assert found.shape == expected.shape
+    difference = np.abs(found - expected).max()
+    assert difference <= tolerance * np.abs(expected).max(), difference / np.abs(expected).max()

@@ -11,14 +11,6 @@ STORED = Path(__file__).parents[2] / "shared" / "golden" / "related"  # the exac
 SHAPES = json.loads((FOLDER / "lvs_state_dict_shapes.json").read_text())
 
 
-def assert_near(found, expected, tolerance):
-    """Agreement relative to the largest expected value."""
-    found, expected = (np.asarray(torch.as_tensor(values).detach()) for values in (found, expected))
-    assert found.shape == expected.shape
-    difference = np.abs(found - expected).max()
-    assert difference <= tolerance * np.abs(expected).max(), difference / np.abs(expected).max()
-
-
 def stored_sounds(name):
     """The network's inputs (4, 1, 257, T) of a file of golden values, or None where it is not at hand."""
     file = STORED / f"{name}.npz"

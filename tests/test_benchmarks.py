@@ -28,15 +28,6 @@ from dataset.prepare.videos import prepare_videos
 from dataset.storage.sounds import StoredSounds
 
 
-@pytest.fixture
-def metadata(tmp_path, monkeypatch):
-    """An empty folder in the place of metadata/."""
-    folder = tmp_path / "metadata"
-    folder.mkdir()
-    monkeypatch.setattr(benchmarks, "METADATA", folder)
-    return folder
-
-
 @pytest.mark.parametrize("name", BENCHMARKS["vggss"].row_lists)
 def test_verify_reads_the_row_lists_of_the_test(tmp_path, metadata, name):
     write_vggss(tmp_path, CLIPS)

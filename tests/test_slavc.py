@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import seeded
 import torch
+from seeded import assert_near
 from test_distributed import in_processes
 from test_ezvsl import SHAPES as EZVSL_SHAPES
-from test_ezvsl import assert_near, ground_truth, object_prior
+from test_ezvsl import ground_truth, object_prior
 from torch import nn
 from torch.nn.functional import interpolate
 from torch.nn.parallel import DistributedDataParallel
@@ -38,10 +39,7 @@ def seeded_model(dtype=torch.float32, **settings):
 @pytest.fixture(scope="module")
 def inputs():
     """Four images (4, 3, 224, 224) and log spectrograms (4, 1, 257, 200)."""
-    images, sounds = seeded.images(f"{PREFIX}/img"), seeded.spectrograms(PREFIX)
-    assert_near(images.flatten()[::2003], GOLDEN["e2e/img__s2003"], 1e-6)
-    assert_near(sounds.flatten()[::2003], GOLDEN["e2e/aud__s2003"], 1e-5)
-    return images, sounds
+    return seeded.inputs(PREFIX, GOLDEN)
 
 
 class GivenMasks(nn.Module):

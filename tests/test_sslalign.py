@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import seeded
 import torch
-from seeded_related import FOLDER, SHAPES, above_median, assert_near, masks, stored_sounds
+from seeded import assert_near
+from seeded_related import FOLDER, SHAPES, above_median, masks, stored_sounds
 from torch.nn.functional import interpolate
 
 from dataset.benchmarks.annotations import vggss_map

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import seeded
 import torch
-from seeded_related import FOLDER, SHAPES, above_median, assert_near, masks, numbers_of, stored_sounds
+from seeded import assert_near
+from seeded_related import FOLDER, SHAPES, above_median, masks, numbers_of, stored_sounds
 from test_distributed import in_processes
 from torch import nn
 from torch.nn.functional import mse_loss

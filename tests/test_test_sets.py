@@ -22,15 +22,6 @@ PUBLIC = Path(__file__).parents[2] / "shared" / "metadata"
 CLIPS = [f"clip{i}_{i:06d}" for i in range(4)]
 
 
-@pytest.fixture
-def metadata(tmp_path, monkeypatch):
-    """An empty folder in the place of metadata/."""
-    folder = tmp_path / "metadata"
-    folder.mkdir()
-    monkeypatch.setattr(benchmarks, "METADATA", folder)
-    return folder
-
-
 def args(folder):
     return Namespace(data_path=str(folder), imgSize=32, front_end="log_mel", valset="auto")
 
