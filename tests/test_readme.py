@@ -63,7 +63,7 @@ def test_every_command_is_known_here():
         "pip install -r requirements.txt -r tests/requirements.txt",
         "python -m pytest",  # this
         "python main.py",  # tests/test_scripts.py, the story
-        "python test.py",  # likewise
+        "python test.py",  # the same tests
         "python -m metadata.download",  # tests/test_metadata.py, from a folder: there need be no network
         GOLDEN,  # tests of this suite
         SLURM,  # the line above it in the README, started by srun

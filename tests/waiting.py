@@ -1,8 +1,8 @@
 """Two processes that meet twice: python tests/waiting.py RANK HOW, with RANK and so on in the environment.
 
-Process RANK comes late the second time. HOW: "stuck" (it sleeps), "stuck_in_step" (likewise, while the other one waits
-in a collective that is not counted, as those of gradients are not), "slow" (it reports progress for twice the limit),
-"stopped" (it sleeps, and the limit is long).
+Process RANK comes late the second time. HOW: "stuck" (it sleeps), "stuck_in_step" (it sleeps, while the other one
+waits in a collective that is not counted, as those of gradients are not), "slow" (it reports progress for twice the
+limit), "stopped" (it sleeps, and the limit is long).
 """
 
 import sys
